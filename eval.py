@@ -1,0 +1,41 @@
+"""Evaluate a checkpoint of a run: FID, radiomics, structure, and a report."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from jaxharmo import flags
+from jaxharmo.config import EvalConfig, read_config
+from jaxharmo.experiment import evaluate_run
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Evaluate a checkpoint: distances, radiomics, structure; writes RUN/eval/<step>/report.html.
+
+    Research use; not a medical device.
+    """
+
+    workdir: Path
+    """Folder of the run, as train.py wrote it."""
+    step: int | None = None
+    """Checkpoint; the newest if not given."""
+    split: str | None = None
+    """Split to translate: train, validation or test; as eval.split if not given."""
+    data: Path | None = None
+    """Shard set; the one of the training if not given."""
+    eval: EvalConfig = EvalConfig()
+
+
+def main() -> None:
+    """Flags -> config -> evaluate."""
+    args = sys.argv[1:]
+    workdir = flags.peek(args, "--workdir")
+    settings = read_config(workdir).eval if workdir else EvalConfig()
+    chosen = flags.parse(Evaluate, args, default=Evaluate(workdir=workdir, eval=settings))
+    settings = chosen.eval
+    print(evaluate_run(chosen.workdir, chosen.step, chosen.data, settings))
+
+
+if __name__ == "__main__":
+    flags.run(main)

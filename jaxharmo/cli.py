@@ -1,0 +1,104 @@
+"""The ``jaxharmo`` command."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxharmo import flags
+from jaxharmo.data.phantom import PhantomConfig, make_phantom
+from jaxharmo.data.prepare import prepare
+from jaxharmo.harmonize.series import harmonize_series
+from jaxharmo.journal import progress
+from jaxharmo.translator import load_translator
+
+Positional = tyro.conf.Positional
+
+
+@dataclasses.dataclass(frozen=True)
+class Phantom:
+    """Write a paired chest phantom as a shard set."""
+
+    shard_dir: Positional[Path]
+    """Folder to write; a finished phantom of the same settings is kept."""
+    settings: Annotated[PhantomConfig, tyro.conf.arg(name="", prefix_name=False)] = PhantomConfig()
+
+    def run(self) -> None:
+        """Write it and say what it holds."""
+        manifest = make_phantom(
+            self.shard_dir, self.settings, lambda items, total: progress(items, total, "phantom")
+        )
+        print(_summary(self.shard_dir, manifest))
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepare:
+    """DICOM CT series -> slice shards and a manifest."""
+
+    dicom_dir: Positional[Path]
+    """Folder searched for CT series, at any depth and under any file names."""
+    shard_dir: Positional[Path]
+    """Folder to write: shards, dataset.json, skipped.csv."""
+
+    def run(self) -> None:
+        """Prepare and say what was found."""
+        print(_summary(self.shard_dir, prepare(self.dicom_dir, self.shard_dir)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Harmonize:
+    """Translate a DICOM CT series into another domain, as a new DICOM series."""
+
+    input: Positional[Path]
+    """Folder with one CT series."""
+    output: Positional[Path]
+    """Folder to write; it must not lie in the input."""
+    workdir: Path
+    """Folder of the training run whose model is used."""
+    to: str
+    """Target domain, by its name."""
+    step: int | None = None
+    """Checkpoint to use; the newest if not given."""
+
+    def run(self) -> None:
+        """Translate the series."""
+        translator = load_translator(self.workdir, self.step)
+        translator.check_domain(self.to)
+        count = harmonize_series(
+            translator,
+            self.to,
+            self.input,
+            self.output,
+            model=f"step {translator.step}",
+            digest=translator.digest,
+        )
+        print(f"{self.output}: {count} slices as '{self.to}'")
+
+
+Command = (
+    Annotated[Phantom, tyro.conf.subcommand("phantom")]
+    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Harmonize, tyro.conf.subcommand("harmonize")]
+)
+
+
+def main() -> None:
+    """Parse the arguments and run the sub-command that they name."""
+    description = (
+        "CT harmonization across scanners and reconstruction kernels. "
+        "Training and evaluation are train.py and eval.py. Research use; not a medical device."
+    )
+    flags.run(
+        lambda: flags.parse(Command, sys.argv[1:], prog="jaxharmo", description=description).run()
+    )
+
+
+def _summary(directory: Path, manifest) -> str:
+    lines = [f"{directory}: {len(manifest.domains)} domains, split by {manifest.split_by}"]
+    for domain in manifest.domains:
+        counts = ", ".join(f"{count} {split}" for split, count in domain.slices.items())
+        lines.append(f"  {domain.name}: {counts} slices")
+    lines += [f"  paired: {first} with {second}" for first, second in manifest.paired]
+    return "\n".join(lines)

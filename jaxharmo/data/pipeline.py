@@ -1,0 +1,151 @@
+"""Shards -> training batches: balanced domains, a source and two references an example.
+
+Example n of a run is a function of the seed and n alone: it draws a source domain, a target domain
+and slices of each, uniformly and with replacement (as StarGAN v2's weighted sampler does), then
+crops and flips. So a run goes on where it stopped by starting at the next number, and the global
+batches do not depend on how many processes share them.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypedDict
+
+import grain
+import numpy as np
+from grain.sources import ArrayRecordDataSource
+from jaxtyping import Int16, Int32
+
+from jaxharmo.config import DataConfig
+from jaxharmo.data.manifest import Domain, Manifest, shard_paths
+from jaxharmo.data.records import Slice, decode
+from jaxharmo.errors import InputError
+
+
+class Batch(TypedDict):
+    """One training batch; pixels in HU."""
+
+    source: Int16[np.ndarray, "b h w"]
+    source_domain: Int32[np.ndarray, "b"]
+    reference: Int16[np.ndarray, "b 2 h w"]
+    """Two slices of the target domain."""
+    target_domain: Int32[np.ndarray, "b"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of every global batch that this process reads."""
+
+    process: int = 0
+    processes: int = 1
+
+
+def choose_domains(manifest: Manifest, wanted: tuple[str, ...]) -> tuple[Domain, ...]:
+    """The named domains in the named order, or all; ``InputError`` lists those that exist."""
+    by_name = {domain.name: domain for domain in manifest.domains}
+    unknown = [name for name in wanted if name not in by_name]
+    if unknown:
+        raise InputError(f"no domain '{unknown[0]}'; there are: {', '.join(sorted(by_name))}")
+    return tuple(by_name[name] for name in wanted) if wanted else manifest.domains
+
+
+def training_batches(
+    shards: Path,
+    domains: tuple[Domain, ...],
+    config: DataConfig,
+    *,
+    batch_size: int,
+    seed: int,
+    first_batch: int = 0,
+    share: Share | None = None,
+) -> Iterator[Batch]:
+    """Batches without end from ``first_batch`` on; ``batch_size`` is the global one.
+
+    Raises ``InputError`` for a domain without training slices or a batch that the processes cannot
+    share evenly.
+    """
+    share = share or Share()
+    local = batch_size // share.processes
+    if local * share.processes != batch_size:
+        raise InputError(
+            f"--train.batch-size {batch_size} does not divide among {share.processes} processes"
+        )
+    paths = [shard_paths(shards, "train", domain) for domain in domains]
+    for domain, files in zip(domains, paths, strict=True):
+        if not files:
+            raise InputError(f"{shards}: no training slices of '{domain.name}'; leave it out")
+    sampler = _Sampler(
+        [ArrayRecordDataSource(list(map(str, files))) for files in paths], config, seed
+    )
+
+    def example(index: int) -> Batch:
+        batch, row = divmod(index, local)
+        return sampler(batch * batch_size + share.process * local + row)
+
+    numbers = grain.MapDataset.range(first_batch * local, np.iinfo(np.int64).max)
+    read = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4 * local)
+    return iter(numbers.map(example).to_iter_dataset(read).batch(local))
+
+
+def sample_sources(
+    shards: Path, domains: tuple[Domain, ...], config: DataConfig, multiple: int
+) -> Int16[np.ndarray, "k s s"]:
+    """The middle training slice of every domain, whole, filled up to one square size in HU.
+
+    The size is a multiple of ``multiple`` and no smaller than a training crop.
+    """
+    slices = []
+    for domain in domains:
+        source = ArrayRecordDataSource(list(map(str, shard_paths(shards, "train", domain))))
+        slices.append(decode(source[len(source) // 2]))
+    longest = max(config.crop, *(side for item in slices for side in item.pixels.shape))
+    whole = dataclasses.replace(
+        config, crop=math.ceil(longest / multiple) * multiple, crop_position="center"
+    )
+    return np.stack([crop(item, whole, np.random.default_rng(0)) for item in slices])
+
+
+class _Sampler:
+    def __init__(self, sources: list[ArrayRecordDataSource], config: DataConfig, seed: int):
+        self._sources, self._config, self._seed = sources, config, seed
+
+    def __call__(self, number: int) -> Batch:
+        random = np.random.default_rng((self._seed, number))
+        source_domain, target_domain = random.integers(len(self._sources), size=2)
+        return Batch(
+            source=self._read(source_domain, random),
+            source_domain=np.int32(source_domain),
+            reference=np.stack([self._read(target_domain, random) for _ in range(2)]),
+            target_domain=np.int32(target_domain),
+        )
+
+    def _read(self, domain: int, random: np.random.Generator) -> Int16[np.ndarray, "h w"]:
+        source = self._sources[domain]
+        item = decode(source[int(random.integers(len(source)))])
+        pixels = crop(item, self._config, random)
+        return pixels[:, ::-1] if self._config.flip and random.random() < 0.5 else pixels
+
+
+def crop(item: Slice, config: DataConfig, random: np.random.Generator) -> Int16[np.ndarray, "h w"]:
+    """A square of ``config.crop`` pixels; what lies outside the slice is filled with the floor.
+
+    A random square lies in the body's bounding box, or contains it along an axis where the box is
+    the smaller.
+    """
+    size, pixels = config.crop, item.pixels
+    missing = [max(0, size - length) for length in pixels.shape]
+    if any(missing):
+        padding = [(m // 2, m - m // 2) for m in missing]
+        pixels = np.pad(pixels, padding, constant_values=round(config.window[0]))
+    starts = []
+    for axis, length in enumerate(pixels.shape):
+        if config.crop_position == "center":
+            starts.append((length - size) // 2)
+            continue
+        shift = missing[axis] // 2
+        low, high = item.header.body[axis] + shift, item.header.body[axis + 2] + shift
+        ends = np.clip(sorted((low, high - size)), 0, length - size)
+        starts.append(int(random.integers(ends[0], ends[1] + 1)))
+    top, left = starts
+    return pixels[top : top + size, left : left + size]

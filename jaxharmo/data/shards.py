@@ -1,0 +1,76 @@
+"""Writing and reading the ArrayRecord shards of a data set."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+
+from jaxharmo.data.manifest import Domain, shard_paths
+from jaxharmo.data.records import Slice, decode, encode
+
+SHARD_BYTES = 256 * 2**20
+
+
+class ShardWriter:
+    """Writes the slices of one domain and split; the final names appear only when all is written.
+
+    Used as a context manager. A new shard begins when one reaches ``SHARD_BYTES``.
+    """
+
+    def __init__(self, directory: Path, split: str, slug: str):
+        self._folder = directory / split
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._slug = slug
+        self._writer: ArrayRecordWriter | None = None
+        self._partials: list[Path] = []
+        self._bytes = 0
+        self.count = 0
+        for stale in self._folder.glob(f"{slug}-?????-of-?????.arrayrecord"):
+            stale.unlink()
+
+    def write(self, item: Slice) -> None:
+        """Append one slice."""
+        if self._writer is None or self._bytes >= SHARD_BYTES:
+            self._close_shard()
+            self._partials.append(self._folder / f"{self._slug}-{len(self._partials):05d}.partial")
+            # group_size 1: a random read fetches one slice, not its neighbours.
+            self._writer = ArrayRecordWriter(str(self._partials[-1]), "group_size:1,zstd:1")
+        record = encode(item)
+        self._writer.write(record)
+        self._bytes += len(record)
+        self.count += 1
+
+    def _close_shard(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._bytes = None, 0
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close_shard()
+        total = len(self._partials)
+        for number, partial in enumerate(self._partials):
+            if kind is None:
+                name = f"{self._slug}-{number:05d}-of-{total:05d}.arrayrecord"
+                partial.replace(self._folder / name)
+            else:
+                partial.unlink(missing_ok=True)
+
+
+def read_slices(directory: Path, split: str, domain: Domain) -> Iterator[Slice]:
+    """All slices of one domain and split, in the order in which they were written."""
+    for path in shard_paths(directory, split, domain):
+        reader = ArrayRecordReader(str(path))
+        try:
+            for index in range(reader.num_records()):
+                yield decode(reader.read([index])[0])
+        finally:
+            reader.close()

@@ -1,0 +1,64 @@
+"""The manners of the commands: flags -> dataclass, errors -> one line and an exit code."""
+
+import argparse
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from jaxharmo.errors import InputError
+
+
+def parse(kind: Any, args: Sequence[str], **options: Any) -> Any:
+    """The flags in ``args`` as a ``kind``; ``InputError`` with tyro's reason in one line."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(kind, args=list(args), **options)
+    except SystemExit as end:
+        if end.code in (0, None):
+            raise
+        raise InputError(_first_sentence(complaint.getvalue())) from None
+
+
+def peek(args: Sequence[str], name: str) -> Path | None:
+    """The value of one path option, before the defaults of the others are known."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument(name, dest="value", type=Path)
+    try:
+        return parser.parse_known_args(args)[0].value
+    except argparse.ArgumentError as error:
+        raise InputError(f"{name}: {error.message}") from error
+
+
+def run(command: Callable[[], None]) -> None:
+    """Run ``command`` and exit: 0 done, 1 the work failed, 2 wrong use or input, 130 interrupted.
+
+    Bad input is one line on stderr; any other failure is a fault of ours and keeps its traceback.
+    """
+    try:
+        command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+def _first_sentence(box: str) -> str:
+    """Tyro frames its complaints; the first part of the frame says what is wrong."""
+    lines = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in box.splitlines()[1:]]
+    parts = "\n".join(lines).split("\n\n")
+    said = " ".join(parts[0].split())
+    hint = re.search(r"Perhaps you meant:\n(\S+)", "\n".join(lines))
+    hint_text = f"; perhaps you meant {hint[1]}" if hint else ""
+    return f"{said}{hint_text} (--help lists all)"

@@ -1,0 +1,22 @@
+"""The terms that tie a translation to its style, its source and its siblings (StarGAN v2)."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Images = Float[Array, "b h w c"]
+
+
+def style_loss(encoded: Float[Array, "b s"], style: Float[Array, "b s"]) -> Float[Array, ""]:
+    """Mean absolute difference of the style asked for and the style found in the translation."""
+    return jnp.abs(encoded - style).mean()
+
+
+def diversity(image: Images, other: Images) -> Float[Array, ""]:
+    """Mean absolute difference of two translations; it is maximised, the second one held fixed."""
+    return jnp.abs(image - jax.lax.stop_gradient(other)).mean()
+
+
+def cycle_loss(reconstruction: Images, source: Images) -> Float[Array, ""]:
+    """Mean absolute difference of a source and its translation there and back, in [-1, 1] units."""
+    return jnp.abs(reconstruction - source).mean()

@@ -1,0 +1,21 @@
+"""The discriminator: an image and its supposed domain in, a logit out."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float, Int
+
+from jaxharmo.models.layers import Dense, DomainTrunk, pick_domain
+
+
+class Discriminator(nn.Module):
+    """One trunk, one real-or-fake logit a domain; positive means real."""
+
+    domains: int
+    width: int
+    max_width: int
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
+    ) -> Float[Array, "b"]:
+        logits = Dense(self.domains)(DomainTrunk(self.width, self.max_width)(image))
+        return pick_domain(logits[..., None], domain)[:, 0]

@@ -1,0 +1,23 @@
+"""The style encoder: an image and its domain in, its style code out."""
+
+import flax.linen as nn
+from jaxtyping import Array, Float, Int
+
+from jaxharmo.models.layers import Dense, DomainTrunk, pick_domain
+
+
+class StyleEncoder(nn.Module):
+    """One trunk, one style code a domain."""
+
+    domains: int
+    style_dim: int
+    width: int
+    max_width: int
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
+    ) -> Float[Array, "b s"]:
+        trunk = DomainTrunk(self.width, self.max_width)(image)
+        styles = Dense(self.domains * self.style_dim)(trunk)
+        return pick_domain(styles.reshape(-1, self.domains, self.style_dim), domain)

@@ -1,0 +1,58 @@
+"""The picture of a run's progress: sources, translations to every domain, and the way back."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int16, UInt8
+
+from jaxharmo.config import Config
+from jaxharmo.models.networks import Networks, Params
+from jaxharmo.ops.intensity import normalize
+from jaxharmo.training.objectives import apply
+
+SampleGrid = Callable[[Params], UInt8[np.ndarray, "h w"]]
+
+
+def build_sample_grid(
+    networks: Networks, config: Config, sources: Int16[np.ndarray, "k h w"]
+) -> SampleGrid:
+    """A function of the (averaged) parameters that draws the grid.
+
+    ``sources`` are one slice a domain, in HU, in the order of the domains and at least as large as
+    a training crop; the style encoder sees their centres. A row a source; the
+    columns are the source, its translation to every domain with the style of the mapping network's
+    zero latent, and the cycle through the next domain.
+    """
+    images = normalize(jnp.asarray(sources), config.data.window)[..., None]
+    top, left = ((length - config.data.crop) // 2 for length in sources.shape[1:])
+    central = images[:, top : top + config.data.crop, left : left + config.data.crop]
+    domains = jnp.arange(len(sources))
+    latents = jnp.zeros((len(sources), config.model.latent_dim))
+
+    @jax.jit
+    def draw(params: Params) -> Float[Array, "rows columns h w"]:
+        styles = apply(networks, params, "mapping_network", latents, domains)
+
+        def towards(style: Array, sources: Array) -> Array:
+            return apply(
+                networks, params, "generator", sources, jnp.broadcast_to(style, styles.shape)
+            )
+
+        translations = jax.lax.map(lambda style: towards(style, images), styles)
+        following = jnp.roll(domains, -1)
+        own_style = apply(networks, params, "style_encoder", central, domains)
+        cycle = apply(networks, params, "generator", translations[following, domains], own_style)
+        rows = [images, *translations, cycle]
+        return jnp.stack(rows, axis=1)[..., 0]
+
+    return functools.partial(_tile, draw)
+
+
+def _tile(draw: Callable[[Params], Array], params: Params) -> UInt8[np.ndarray, "h w"]:
+    grid = np.asarray(draw(params))
+    rows, columns, height, width = grid.shape
+    joined = grid.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    return np.rint((np.clip(joined, -1, 1) + 1) * 127.5).astype(np.uint8)
