@@ -3,6 +3,9 @@
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Literal
+
+import tyro
 
 from jaxharmo import flags
 from jaxharmo.config import EvalConfig, read_config
@@ -20,8 +23,8 @@ class Evaluate:
     """Folder of the run, as train.py wrote it."""
     step: int | None = None
     """Checkpoint; the newest if not given."""
-    split: str | None = None
-    """Split to translate: train, validation or test; as eval.split if not given."""
+    split: Literal["train", "validation", "test"] | None = None
+    """Split to translate; eval.split if not given."""
     data: Path | None = None
     """Shard set; the one of the training if not given."""
     eval: EvalConfig = EvalConfig()
@@ -32,8 +35,9 @@ def main() -> None:
     args = sys.argv[1:]
     workdir = flags.peek(args, "--workdir")
     settings = read_config(workdir).eval if workdir else EvalConfig()
-    chosen = flags.parse(Evaluate, args, default=Evaluate(workdir=workdir, eval=settings))
-    settings = chosen.eval
+    default = Evaluate(workdir=workdir or tyro.MISSING, eval=settings)
+    chosen = flags.parse(Evaluate, args, default=default)
+    settings = dataclasses.replace(chosen.eval, split=chosen.split or chosen.eval.split)
     print(evaluate_run(chosen.workdir, chosen.step, chosen.data, settings))
 
 

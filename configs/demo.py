@@ -29,6 +29,7 @@ def get_config() -> Config:
             style_dim=16,
             mapping_width=64,
             residual=True,
+            detail_gain=10.0,
             instance_norm=False,
         ),
         texture=TextureConfig(glcm=GlcmConfig(levels=128), compare="both", aggregation="mean"),

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from jaxharmo import flags
+from jaxharmo.data.manifest import Manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
 from jaxharmo.data.prepare import prepare
 from jaxharmo.harmonize.series import harmonize_series
@@ -21,7 +22,7 @@ Positional = tyro.conf.Positional
 class Phantom:
     """Write a paired chest phantom as a shard set."""
 
-    shard_dir: Positional[Path]
+    shard_dir: Positional[Annotated[Path, tyro.conf.arg(metavar="SHARD_DIR")]]
     """Folder to write; a finished phantom of the same settings is kept."""
     settings: Annotated[PhantomConfig, tyro.conf.arg(name="", prefix_name=False)] = PhantomConfig()
 
@@ -37,23 +38,24 @@ class Phantom:
 class Prepare:
     """DICOM CT series -> slice shards and a manifest."""
 
-    dicom_dir: Positional[Path]
+    dicom_dir: Positional[Annotated[Path, tyro.conf.arg(metavar="DICOM_DIR")]]
     """Folder searched for CT series, at any depth and under any file names."""
-    shard_dir: Positional[Path]
+    shard_dir: Positional[Annotated[Path, tyro.conf.arg(metavar="SHARD_DIR")]]
     """Folder to write: shards, dataset.json, skipped.csv."""
 
     def run(self) -> None:
         """Prepare and say what was found."""
-        print(_summary(self.shard_dir, prepare(self.dicom_dir, self.shard_dir)))
+        manifest = prepare(self.dicom_dir, self.shard_dir, report=_tell)
+        print(_summary(self.shard_dir, manifest))
 
 
 @dataclasses.dataclass(frozen=True)
 class Harmonize:
     """Translate a DICOM CT series into another domain, as a new DICOM series."""
 
-    input: Positional[Path]
+    input: Positional[Annotated[Path, tyro.conf.arg(metavar="INPUT")]]
     """Folder with one CT series."""
-    output: Positional[Path]
+    output: Positional[Annotated[Path, tyro.conf.arg(metavar="OUTPUT")]]
     """Folder to write; it must not lie in the input."""
     workdir: Path
     """Folder of the training run whose model is used."""
@@ -73,6 +75,7 @@ class Harmonize:
             self.output,
             model=f"step {translator.step}",
             digest=translator.digest,
+            report=_tell,
         )
         print(f"{self.output}: {count} slices as '{self.to}'")
 
@@ -95,7 +98,11 @@ def main() -> None:
     )
 
 
-def _summary(directory: Path, manifest) -> str:
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+def _summary(directory: Path, manifest: Manifest) -> str:
     lines = [f"{directory}: {len(manifest.domains)} domains, split by {manifest.split_by}"]
     for domain in manifest.domains:
         counts = ", ".join(f"{count} {split}" for split, count in domain.slices.items())

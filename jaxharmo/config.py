@@ -57,6 +57,10 @@ class ModelConfig:
     """Width of the mapping network's hidden layers."""
     residual: bool = False
     """The generator's output is added to its input and starts at zero."""
+    detail_gain: float = 0.0
+    """Networks also see the image's fine detail (3×3 high-pass) times this gain, and a residual
+    generator's output is divided by it: kernels differ by a few hundredths of the window. 0: off,
+    as published."""
     instance_norm: bool = True
     """Instance normalisation in the generator, as published; without it a style scales and shifts
     features only, and a translation does not depend on how much of the slice is in view."""

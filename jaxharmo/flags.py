@@ -39,14 +39,15 @@ def peek(args: Sequence[str], name: str) -> Path | None:
 def run(command: Callable[[], None]) -> None:
     """Run ``command`` and exit: 0 done, 1 the work failed, 2 wrong use or input, 130 interrupted.
 
-    Bad input is one line on stderr; any other failure is a fault of ours and keeps its traceback.
+    Bad input, losses that are not finite and a disk that fails are one line on stderr; any other
+    failure is a fault of ours and keeps its traceback.
     """
     try:
         command()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except FloatingPointError as error:
+    except (FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -1,5 +1,9 @@
 """Processes, devices and where arrays lie on them."""
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -33,11 +37,8 @@ def split_by_batch(mesh: Mesh) -> NamedSharding:
 
 def to_global(mesh: Mesh, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
     """The batch of all processes on the devices, from the part that this process has read."""
-    sharding = split_by_batch(mesh)
-    return {
-        name: jax.make_array_from_process_local_data(sharding, value)
-        for name, value in batch.items()
-    }
+    place = partial(jax.make_array_from_process_local_data, split_by_batch(mesh))
+    return {name: place(value) for name, value in batch.items()}
 
 
 def is_main_process() -> bool:

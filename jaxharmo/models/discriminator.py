@@ -12,10 +12,11 @@ class Discriminator(nn.Module):
     domains: int
     width: int
     max_width: int
+    detail_gain: float = 0.0
 
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
     ) -> Float[Array, "b"]:
-        logits = Dense(self.domains)(DomainTrunk(self.width, self.max_width)(image))
+        logits = Dense(self.domains)(DomainTrunk(self.width, self.max_width, self.detail_gain)(image))
         return pick_domain(logits[..., None], domain)[:, 0]

@@ -9,6 +9,7 @@ from jaxharmo.models.layers import (
     ResidualBlock,
     StyledBlock,
     leaky_relu,
+    with_detail,
 )
 
 
@@ -27,6 +28,7 @@ class Generator(nn.Module):
     bottleneck: int
     residual: bool
     normalize: bool
+    detail_gain: float = 0.0
 
     @nn.compact
     def __call__(
@@ -35,7 +37,7 @@ class Generator(nn.Module):
         widths = [
             min(self.width * 2**level, self.max_width) for level in range(self.downsamples + 1)
         ]
-        x = Conv(widths[0], (3, 3))(image)
+        x = Conv(widths[0], (3, 3))(with_detail(image, self.detail_gain))
         for channels in widths[1:]:
             x = ResidualBlock(channels, self.normalize, downsample=True)(x)
         for _ in range(self.bottleneck):
@@ -47,4 +49,5 @@ class Generator(nn.Module):
         x = leaky_relu(InstanceNorm()(x) if self.normalize else x)
         if not self.residual:
             return Conv(1, (1, 1))(x)
-        return image + nn.Conv(1, (1, 1), kernel_init=nn.initializers.zeros)(x)
+        change = nn.Conv(1, (1, 1), kernel_init=nn.initializers.zeros)(x)
+        return image + change / (self.detail_gain or 1)

@@ -49,6 +49,16 @@ def _unit(x: Features) -> Features:
     return x / math.sqrt(2)
 
 
+def with_detail(image: Float[Array, "b h w 1"], gain: float) -> Features:
+    """The image, and as a second channel its difference from a 3×3 binomial blur, times ``gain``."""
+    if not gain:
+        return image
+    padded = jnp.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
+    blurred = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 4
+    return jnp.concatenate([image, gain * (image - blurred)], axis=-1)
+
+
 class InstanceNorm(nn.Module):
     """Instance normalisation with a learned scale and shift a channel."""
 
@@ -119,11 +129,12 @@ class DomainTrunk(nn.Module):
 
     width: int
     max_width: int
+    detail_gain: float = 0.0
 
     @nn.compact
-    def __call__(self, image: Features) -> Float[Array, "b d"]:
+    def __call__(self, image: Float[Array, "b h w 1"]) -> Float[Array, "b d"]:
         channels = self.width
-        x = Conv(channels, (3, 3))(image)
+        x = Conv(channels, (3, 3))(with_detail(image, self.detail_gain))
         while x.shape[1] > 4:
             channels = min(2 * channels, self.max_width)
             x = ResidualBlock(channels, downsample=True)(x)

@@ -30,18 +30,22 @@ class Networks:
 def build(config: Config) -> Networks:
     """The networks for the domains that ``config.data.domains`` names."""
     model, domains = config.model, len(config.data.domains)
+    widths = {
+        "width": model.width,
+        "max_width": model.max_width,
+        "detail_gain": model.detail_gain,
+    }
     return Networks(
         generator=Generator(
-            width=model.width,
-            max_width=model.max_width,
             downsamples=model.downsamples,
             bottleneck=model.bottleneck,
             residual=model.residual,
             normalize=model.instance_norm,
+            **widths,
         ),
         mapping_network=MappingNetwork(domains, model.style_dim, model.mapping_width),
-        style_encoder=StyleEncoder(domains, model.style_dim, model.width, model.max_width),
-        discriminator=Discriminator(domains, model.width, model.max_width),
+        style_encoder=StyleEncoder(domains, model.style_dim, **widths),
+        discriminator=Discriminator(domains, **widths),
         texture_attention=TextureAttention(),
     )
 

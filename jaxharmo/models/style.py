@@ -13,11 +13,12 @@ class StyleEncoder(nn.Module):
     style_dim: int
     width: int
     max_width: int
+    detail_gain: float = 0.0
 
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
     ) -> Float[Array, "b s"]:
-        trunk = DomainTrunk(self.width, self.max_width)(image)
+        trunk = DomainTrunk(self.width, self.max_width, self.detail_gain)(image)
         styles = Dense(self.domains * self.style_dim)(trunk)
         return pick_domain(styles.reshape(-1, self.domains, self.style_dim), domain)

@@ -1,0 +1,26 @@
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxharmo.data.phantom import PhantomConfig, make_phantom
+
+jax.config.update("jax_num_cpu_devices", 8)
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory):
+    """A phantom shard set, small and quick to make."""
+    directory = tmp_path_factory.mktemp("phantom")
+    make_phantom(directory, PhantomConfig(patients=4, slices=1, size=96))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def real_ct():
+    """The folder of real CT that JAXHARMO_CT names; the test is skipped without it."""
+    directory = Path(os.environ.get("JAXHARMO_CT", "../shared/ct"))
+    if not directory.is_dir():
+        pytest.skip("no real CT: JAXHARMO_CT does not name a folder")
+    return directory

@@ -1,0 +1,95 @@
+import itertools
+
+import numpy as np
+import pytest
+from test_records import make_slice
+
+from jaxharmo.config import DataConfig
+from jaxharmo.data.manifest import read_manifest
+from jaxharmo.data.pipeline import (
+    Share,
+    choose_domains,
+    crop,
+    sample_sources,
+    training_batches,
+)
+from jaxharmo.data.records import Slice
+from jaxharmo.errors import InputError
+
+DATA = DataConfig(crop=32)
+
+
+def take(phantom, count, **options):
+    domains = choose_domains(read_manifest(phantom), options.pop("names", ()))
+    options = {"batch_size": 8, "seed": 1} | options
+    return list(itertools.islice(training_batches(phantom, domains, DATA, **options), count))
+
+
+def assert_equal(first, second):
+    for a, b in zip(first, second, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_shapes_and_types(phantom):
+    (batch,) = take(phantom, 1)
+    assert batch["source"].shape == (8, 32, 32)
+    assert batch["reference"].shape == (8, 2, 32, 32)
+    assert batch["source"].dtype == batch["reference"].dtype == np.int16
+    assert batch["source_domain"].dtype == batch["target_domain"].dtype == np.int32
+
+
+def test_the_same_seed_gives_the_same_batches_from_any_start(phantom):
+    batches = take(phantom, 5)
+    assert_equal(batches[3:], take(phantom, 2, first_batch=3))
+    assert (take(phantom, 1, seed=2)[0]["source"] != batches[0]["source"]).any()
+
+
+def test_processes_share_the_global_batch(phantom):
+    shares = [take(phantom, 2, share=Share(number, 2)) for number in range(2)]
+    joined = [
+        {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        for parts in zip(*shares, strict=True)
+    ]
+    assert_equal(joined, take(phantom, 2))
+    with pytest.raises(InputError, match="divide"):
+        take(phantom, 1, batch_size=9, share=Share(0, 2))
+
+
+def test_domains_are_balanced_and_named_in_the_wanted_order(phantom):
+    batches = take(phantom, 40)
+    for name in ("source_domain", "target_domain"):
+        counts = np.bincount(np.concatenate([batch[name] for batch in batches]), minlength=3)
+        assert counts.min() > 320 / 3 - 40
+    names = read_manifest(phantom).domain_names
+    chosen = choose_domains(read_manifest(phantom), (names[2], names[0]))
+    assert [domain.name for domain in chosen] == [names[2], names[0]]
+
+
+def test_unknown_domain_lists_those_that_exist(phantom):
+    with pytest.raises(InputError, match="B30f.*B50f.*B70f"):
+        choose_domains(read_manifest(phantom), ("B99",))
+
+
+def test_random_crops_lie_in_the_body():
+    pixels = np.full((64, 64), -1024, np.int16)
+    pixels[10:58, 14:60] = 0
+    item = Slice(make_slice(body=(10, 14, 58, 60)).header, pixels)
+    random = np.random.default_rng(0)
+    assert all((crop(item, DATA, random) == 0).all() for _ in range(50))
+
+
+def test_crops_hold_a_smaller_body_and_fill_up_smaller_slices():
+    pixels = np.zeros((20, 40), np.int16)
+    item = Slice(make_slice(body=(5, 12, 15, 20)).header, pixels)
+    for _ in range(20):
+        square = crop(item, DATA, np.random.default_rng())
+        assert square.shape == (32, 32)
+        assert (square == 0).sum() == 20 * 32
+        assert (square == -1024).sum() == 12 * 32
+
+
+def test_sample_sources_are_whole_and_divisible(phantom):
+    domains = choose_domains(read_manifest(phantom), ())
+    sources = sample_sources(phantom, domains, DATA, 64)
+    assert sources.shape == (3, 128, 128)

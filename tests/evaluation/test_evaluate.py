@@ -1,0 +1,197 @@
+import base64
+import csv
+import dataclasses
+import io
+import json
+import re
+
+import numpy as np
+import PIL.Image
+import pytest
+from scipy import ndimage
+
+from jaxharmo.config import Config, DataConfig, EvalConfig
+from jaxharmo.data.manifest import Domain, Manifest, slugify, write_manifest
+from jaxharmo.data.records import Slice, SliceHeader
+from jaxharmo.data.shards import ShardWriter
+from jaxharmo.errors import InputError
+from jaxharmo.evaluation.evaluate import evaluate, verdict_table
+
+SIDE, SLICES = 96, 5
+SHARP, SOFT, STRANGE = "ACME One -- H", "ACME One -- S", "<script>alert(1)</script> & Co -- X"
+BLURS = {SHARP: 0.0, SOFT: 1.2, STRANGE: 2.0}
+CONFIG = Config(
+    data=DataConfig(domains=(SHARP, SOFT)),
+    eval=EvalConfig(tile=32, radiomics="native"),
+)
+
+
+def chest(number):
+    """Body, two lungs with vessels, noise: HU."""
+    random = np.random.default_rng(number)
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
+    inside = lambda cy, cx, ry, rx: ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1  # noqa: E731
+    hu = np.full((SIDE, SIDE), -920.0)
+    hu[inside(0.5, 0.5, 0.4, 0.45)] = 40
+    for cx in (0.3, 0.7):
+        hu[inside(0.5, cx + 0.01 * random.normal(), 0.25, 0.13)] = -820
+        for cy in random.uniform(0.35, 0.65, 4):
+            hu[inside(cy, cx + random.uniform(-0.06, 0.06), 0.02, 0.02)] = 20
+    return hu + 20 * random.normal(size=hu.shape)
+
+
+def blurred(hu, sigma):
+    return ndimage.gaussian_filter(hu, (0,) * (hu.ndim - 2) + (sigma, sigma)) if sigma else hu
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("shards")
+    domains = []
+    for index, (name, blur) in enumerate(BLURS.items()):
+        with ShardWriter(directory, "test", slugify(name)) as writer:
+            for number in range(SLICES):
+                header = SliceHeader(
+                    domain=index,
+                    patient="p0",
+                    series=f"s{index}",
+                    # The third domain is of other acquisitions: unpaired.
+                    acquisition=f"a{index // 2}",
+                    position=2.5 * number,
+                    spacing=(1.0, 1.0),
+                    body=(0, 0, SIDE, SIDE),
+                )
+                hu = blurred(chest(number), blur).round().clip(-1024, 3071)
+                writer.write(Slice(header, hu.astype(np.int16)))
+        slices = {"train": 0, "validation": 0, "test": SLICES}
+        domains.append(Domain(index=index, name=name, slug=slugify(name), slices=slices))
+    manifest = Manifest(
+        window=(-1024.0, 3071.0),
+        spacing="native",
+        split_by="patient",
+        domains=tuple(domains),
+        patients={"test": ["p0"]},
+        paired=((SHARP, SOFT),),
+        provenance={"tool": "test"},
+    )
+    write_manifest(directory, manifest)
+    return directory
+
+
+def run(translate, shards, output, config=CONFIG):
+    metrics = evaluate(translate, shards, config, output, model="step 3", report=lambda _: None)
+    return metrics, {(pair["source"], pair["target"]): pair for pair in metrics["pairs"]}
+
+
+def blur_to_soft(hu, to):
+    return blurred(hu, BLURS[SOFT]) if to == SOFT else hu
+
+
+@pytest.fixture(scope="module")
+def result(shards, tmp_path_factory):
+    """The true blur from SHARP to SOFT, identity the other way."""
+    output = tmp_path_factory.mktemp("run") / "eval" / "3"
+    return *run(blur_to_soft, shards, output), output
+
+
+def test_identity_is_neither_better_nor_worse(result):
+    scores = result[1][SOFT, SHARP]["scores"]
+    for name in ("rmse_hu", "fd_lite0_texture", "fd_lite0_semantic", "radiomics_median_abs_g"):
+        assert scores[name]["after"] == pytest.approx(scores[name]["before"], rel=1e-4), name
+    assert scores["edges"]["translation"] == scores["lung_dice"]["translation"] == 1
+    assert scores["shift_hu_lung"]["translation"] == 0
+
+
+def test_the_true_blur_reaches_the_truth(result):
+    pair = result[1][SHARP, SOFT]
+    assert (pair["slices"], pair["paired"]) == (SLICES, SLICES)
+    scores = pair["scores"]
+    # What is left is the rounding of the shards to whole HU.
+    assert scores["rmse_hu"]["after"] < 1 < 20 < scores["rmse_hu"]["before"]
+    assert scores["fd_lite0_texture"]["after"] < 0.05 * scores["fd_lite0_texture"]["before"]
+    # Not zero: the lung is found in the source, for the target domain in the target.
+    effect = scores["radiomics_median_abs_g"]
+    assert effect["after"] < 0.15 * effect["before"]
+    assert scores["radiomics_significant"]["after"] == 0 < scores["radiomics_significant"]["before"]
+    assert scores["edges"]["translation"] == pytest.approx(scores["edges"]["truth"], abs=0.01)
+
+
+def test_files_hold_what_was_returned(result):
+    metrics, pairs, output = result
+    assert json.loads((output / "metrics.json").read_text()) == metrics
+    assert [path.name for path in output.parent.iterdir()] == ["3"]
+    rows = {
+        name: list(csv.DictReader((output / f"{name}.csv").read_text().splitlines()))
+        for name in ("fid", "radiomics", "edges")
+    }
+    assert [len(rows[name]) for name in rows] == [2 * 2, 2 * 42, 2 * SLICES]
+    after = pairs[SHARP, SOFT]["scores"]["fd_lite0_texture"]["after"]
+    assert float(rows["fid"][0]["after"]) == pytest.approx(after)
+    assert metrics["radiomics"] == {
+        "engine": "native",
+        "bin_width_hu": 25.0,
+        "roi": "lung",
+        "features": 42,
+    }
+
+
+def test_a_displaced_translation_shows_in_its_edges(shards, tmp_path):
+    config = dataclasses.replace(CONFIG, eval=dataclasses.replace(CONFIG.eval, max_slices=2))
+    _, pairs = run(lambda hu, to: np.roll(hu, 1, -1), shards, tmp_path / "3", config)
+    scores = pairs[SHARP, SOFT]["scores"]
+    assert pairs[SHARP, SOFT]["slices"] == 2
+    assert scores["edges"]["translation"] < 0.8 < 0.85 < scores["edges"]["truth"]
+
+
+def test_unpaired_domains_and_hostile_names(shards, tmp_path):
+    config = dataclasses.replace(CONFIG, data=DataConfig(domains=(SHARP, STRANGE)))
+    output = tmp_path / "3"
+    output.mkdir()
+    (output / "stale.txt").touch()
+    metrics, pairs = run(blur_to_soft, shards, output, config)
+    assert not (output / "stale.txt").exists()
+    assert pairs[SHARP, STRANGE]["scores"]["rmse_hu"] == {"before": None, "after": None}
+    page = (output / "report.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; Co" in page
+    assert "http" not in page
+    pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
+    # Per pair: source, translated, target, one difference; three patches.
+    assert len(pictures) == 2 * 7
+    with PIL.Image.open(io.BytesIO(base64.b64decode(pictures[0]))) as picture:
+        assert picture.size == (SIDE, SIDE)
+    lines = verdict_table(metrics).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "—" in lines[2]
+
+
+def test_verdict_of_long_names_fits_and_stays_distinct(result):
+    metrics = json.loads(json.dumps(result[0]))
+    for index, domain in enumerate(metrics["domains"]):
+        domain["name"] = f"GE MEDICAL SYSTEMS {'LightSpeed ' * 4}{index} -- STANDARD PLUS EXTENDED"
+    first, second = (domain["name"] for domain in metrics["domains"])
+    metrics["pairs"][0] |= {"source": first, "target": second}
+    metrics["pairs"][1] |= {"source": second, "target": first}
+    for score in (metrics["pairs"][0]["scores"]["fd_lite0_texture"],):
+        score |= {"before": 123456.7, "after": 98765.4}
+    lines = verdict_table(metrics).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[2].split("  ")[0] != lines[3].split("  ")[0]
+
+
+def test_wrong_use_names_the_mend(shards, tmp_path):
+    def attempt(translate=blur_to_soft, data=CONFIG.data, **changes):
+        settings = dataclasses.replace(CONFIG.eval, **changes)
+        run(translate, shards, tmp_path / "3", Config(data=data, eval=settings))
+
+    with pytest.raises(InputError, match="'validation'; try"):
+        attempt(split="validation")
+    with pytest.raises(InputError, match="no domain 'B99'"):
+        attempt(data=DataConfig(domains=("B99", SHARP)))
+    with pytest.raises(InputError, match="two domains"):
+        attempt(data=DataConfig(domains=(SHARP,)))
+    with pytest.raises(InputError, match="tile 128"):
+        attempt(tile=128)
+    with pytest.raises(InputError, match="not finite"):
+        attempt(translate=lambda hu, to: hu * np.nan)
+    assert not list(tmp_path.iterdir())

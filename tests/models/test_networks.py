@@ -1,0 +1,126 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small import SMALL, replace
+
+from jaxharmo.models.layers import average_pool, instance_norm, pick_domain, upsample, with_detail
+from jaxharmo.models.networks import build, init
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return build(SMALL)
+
+
+@pytest.fixture(scope="module")
+def params(networks):
+    return init(networks, SMALL, KEY)
+
+
+def test_shapes_of_every_network(networks, params):
+    images = jax.random.normal(KEY, (3, 32, 32, 1))
+    domain = jnp.array([0, 2, 1])
+
+    def run(name, *inputs):
+        return getattr(networks, name).apply({"params": params[name]}, *inputs)
+
+    style = run("mapping_network", jax.random.normal(KEY, (3, 5)), domain)
+    assert style.shape == (3, 6)
+    assert run("style_encoder", images, domain).shape == (3, 6)
+    assert run("discriminator", images, domain).shape == (3,)
+    assert run("generator", images, style).shape == images.shape
+    assert run("texture_attention", jnp.ones((3, 4, 4))).shape == (3, 4, 4)
+
+
+def test_generator_takes_any_even_size(networks, params):
+    image, style = jnp.zeros((1, 34, 50, 1)), jnp.zeros((1, 6))
+    assert networks.generator.apply({"params": params["generator"]}, image, style).shape == (
+        image.shape
+    )
+
+
+@pytest.mark.parametrize("gain", [0.0, 10.0])
+def test_residual_generator_starts_as_the_identity(gain):
+    config = replace(SMALL, model={"residual": True, "detail_gain": gain})
+    networks = build(config)
+    params = init(networks, config, KEY)
+    image = jax.random.normal(KEY, (2, 32, 32, 1))
+    out = networks.generator.apply({"params": params["generator"]}, image, jnp.ones((2, 6)))
+    np.testing.assert_array_equal(out, image)
+
+
+def test_style_changes_the_translation(networks, params):
+    image = jax.random.normal(KEY, (1, 32, 32, 1))
+    first, second = (
+        networks.generator.apply({"params": params["generator"]}, image, jnp.full((1, 6), value))
+        for value in (0.0, 1.0)
+    )
+    assert float(jnp.abs(first - second).max()) > 1e-3
+
+
+def test_without_instance_norm_a_translation_depends_on_its_neighbourhood_only():
+    config = replace(SMALL, model={"instance_norm": False})
+    networks = build(config)
+    params = init(networks, config, KEY)
+    image = jax.random.normal(KEY, (1, 64, 64, 1))
+    style = jnp.ones((1, 6))
+
+    def run(x):
+        return networks.generator.apply({"params": params["generator"]}, x, style)
+
+    # An even margin, wider than the reach of the convolutions at both resolutions.
+    whole, part = run(image)[:, 24:40, 24:40], run(image[:, 8:56, 8:56])[:, 16:32, 16:32]
+    np.testing.assert_allclose(whole, part, atol=1e-5)
+
+
+def test_domains_have_heads_of_their_own(networks, params):
+    image = jnp.broadcast_to(jax.random.normal(KEY, (1, 32, 32, 1)), (3, 32, 32, 1))
+    styles = networks.style_encoder.apply(
+        {"params": params["style_encoder"]}, image, jnp.array([0, 1, 2])
+    )
+    assert float(jnp.abs(styles[0] - styles[1]).max()) > 1e-3
+    latent = jnp.ones((3, 5))
+    mapped = networks.mapping_network.apply(
+        {"params": params["mapping_network"]}, latent, jnp.array([0, 1, 1])
+    )
+    assert float(jnp.abs(mapped[0] - mapped[1]).max()) > 1e-4
+    np.testing.assert_array_equal(mapped[1], mapped[2])
+
+
+def test_pick_domain_is_fancy_indexing():
+    heads = jax.random.normal(KEY, (4, 3, 2))
+    domain = jnp.array([2, 0, 1, 2])
+    np.testing.assert_array_equal(pick_domain(heads, domain), heads[jnp.arange(4), domain])
+
+
+def test_resampling_and_normalisation_by_hand():
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    blocks = x.reshape(2, 2, 2, 3, 2, 3)
+    np.testing.assert_allclose(average_pool(x), blocks.mean((2, 4)), rtol=1e-5)
+    np.testing.assert_array_equal(upsample(x), x.repeat(2, 1).repeat(2, 2))
+    normal = np.asarray(instance_norm(x))
+    np.testing.assert_allclose(normal.mean((1, 2)), 0, atol=1e-6)
+    np.testing.assert_allclose(normal.std((1, 2)), 1, atol=1e-3)
+
+
+def test_detail_is_the_binomial_high_pass():
+    image = np.random.default_rng(0).normal(size=(1, 9, 9, 1)).astype(np.float32)
+    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    detail = with_detail(jnp.asarray(image), 10.0)[0, ..., 1]
+    for row, column in ((4, 4), (1, 6)):
+        patch = image[0, row - 1 : row + 2, column - 1 : column + 2, 0]
+        expected = 10 * (patch[1, 1] - (kernel * patch).sum())
+        assert float(detail[row, column]) == pytest.approx(expected, abs=1e-4)
+    np.testing.assert_allclose(with_detail(jnp.ones((1, 5, 5, 1)), 10.0)[..., 1], 0, atol=1e-6)
+
+
+def test_texture_attention_keeps_its_total_between_the_extremes(networks, params):
+    grid = jnp.abs(jax.random.normal(KEY, (5, 4, 4)))
+    for gate in (-4.0, 4.0):
+        own = params["texture_attention"] | {"gate": jnp.asarray(gate)}
+        attended = networks.texture_attention.apply({"params": own}, grid)
+        assert (attended >= grid.min((1, 2), keepdims=True) - 1e-6).all()
+        assert (attended <= grid.max((1, 2), keepdims=True) + 1e-6).all()

@@ -1,0 +1,64 @@
+"""A config small enough to compile in seconds, shared by tests of models, training and commands."""
+
+import dataclasses
+
+import numpy as np
+
+from jaxharmo.config import (
+    Config,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    TextureConfig,
+    TrainConfig,
+)
+from jaxharmo.ops.glcm import GlcmConfig
+
+SMALL = Config(
+    data=DataConfig(crop=32, domains=("A", "B", "C")),
+    model=ModelConfig(
+        width=4,
+        max_width=8,
+        downsamples=1,
+        bottleneck=1,
+        style_dim=6,
+        latent_dim=5,
+        mapping_width=8,
+    ),
+    texture=TextureConfig(glcm=GlcmConfig(levels=16)),
+    loss=LossConfig(diversity_steps=10),
+    optim=OptimConfig(learning_rate=1e-3, mapping_learning_rate=1e-4, ema=0.9),
+    train=TrainConfig(
+        steps=4, batch_size=8, log_every=1, sample_every=4, checkpoint_every=2, seed=3
+    ),
+)
+
+
+def replace(config, **sections):
+    """``replace(SMALL, loss={"texture": 0.0})``: fields of sections, by name."""
+    return dataclasses.replace(
+        config,
+        **{
+            name: dataclasses.replace(getattr(config, name), **fields)
+            for name, fields in sections.items()
+        },
+    )
+
+
+def make_batch(config=SMALL, seed=0):
+    random = np.random.default_rng(seed)
+    size, batch = config.data.crop, config.train.batch_size
+
+    def domains():
+        return random.integers(len(config.data.domains), size=batch).astype(np.int32)
+
+    def slices(*shape):
+        return random.integers(-1024, 400, (*shape, size, size)).astype(np.int16)
+
+    return {
+        "source": slices(batch),
+        "source_domain": domains(),
+        "reference": slices(batch, 2),
+        "target_domain": domains(),
+    }

@@ -1,0 +1,67 @@
+import dataclasses
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from jaxharmo.config import Config, DataConfig, check, from_json, read_config, to_json, write_config
+from jaxharmo.errors import InputError
+from jaxharmo.experiment import config_from_file
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configs_are_consistent_and_survive_json(path):
+    config = check(config_from_file(path))
+    assert from_json(to_json(config)) == config
+
+
+def test_written_config_reads_back(tmp_path):
+    config = Config(data=DataConfig(domains=("A -- <b>", "Ü -- 1")))
+    write_config(tmp_path, config)
+    assert read_config(tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        (("train", "steps"), "many", "train.steps"),
+        (("train", "steps"), True, "train.steps"),
+        (("train", "stepz"), 3, "stepz"),
+        (("data", "window"), [1.0], "data.window"),
+        (("texture", "compare"), "nothing", "texture.compare"),
+        (("texture", "glcm", "levels"), 1, "levels"),
+        (("data", "crop"), 100, "data.crop"),
+    ],
+)
+def test_bad_json_names_the_field(path, value, named):
+    content = json.loads(to_json(Config()))
+    part = content
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+    with pytest.raises(InputError, match=named):
+        from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("part", dataclasses.fields(Config), ids=lambda part: part.name)
+def test_every_field_is_documented(part):
+    source = inspect.getsource(type(getattr(Config(), part.name))).splitlines()
+    for number, line in enumerate(source):
+        if re.match(r"    \w+: ", line):
+            assert source[number + 1].startswith('    """'), line
+
+
+def test_missing_run_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"config\.json"):
+        read_config(tmp_path)
+
+
+def test_config_file_without_get_config(tmp_path):
+    path = tmp_path / "empty.py"
+    path.write_text("x = 1\n")
+    with pytest.raises(InputError, match="get_config"):
+        config_from_file(path)
