@@ -8,9 +8,9 @@ from pathlib import Path
 from jaxharmo import config as configs
 from jaxharmo import runtime
 from jaxharmo.config import Config, check, read_config, write_config
-from jaxharmo.data.manifest import read_manifest
+from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.data.phantom import make_phantom
-from jaxharmo.data.pipeline import Share, choose_domains, sample_sources, training_batches
+from jaxharmo.data.pipeline import Share, sample_sources, training_batches
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate, verdict_table
 from jaxharmo.journal import progress

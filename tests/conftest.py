@@ -1,6 +1,9 @@
 import os
 from pathlib import Path
 
+# Before JAX starts: tests compile much and compute little.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+
 import jax
 import pytest
 

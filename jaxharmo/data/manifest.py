@@ -102,6 +102,15 @@ def read_manifest(directory: Path) -> Manifest:
     return manifest
 
 
+def choose_domains(manifest: Manifest, wanted: tuple[str, ...]) -> tuple[Domain, ...]:
+    """The named domains in the named order, or all; ``InputError`` lists those that exist."""
+    by_name = {domain.name: domain for domain in manifest.domains}
+    unknown = [name for name in wanted if name not in by_name]
+    if unknown:
+        raise InputError(f"no domain '{unknown[0]}'; there are: {', '.join(sorted(by_name))}")
+    return tuple(by_name[name] for name in wanted) if wanted else manifest.domains
+
+
 def shard_paths(directory: Path, split: str, domain: Domain) -> list[Path]:
     """The files of one domain in one split, in order; ``InputError`` where some are missing."""
     if not domain.slices.get(split):

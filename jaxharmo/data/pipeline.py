@@ -18,7 +18,7 @@ from grain.sources import ArrayRecordDataSource
 from jaxtyping import Int16, Int32
 
 from jaxharmo.config import DataConfig
-from jaxharmo.data.manifest import Domain, Manifest, shard_paths
+from jaxharmo.data.manifest import Domain, shard_paths
 from jaxharmo.data.records import Slice, decode
 from jaxharmo.errors import InputError
 
@@ -39,15 +39,6 @@ class Share:
 
     process: int = 0
     processes: int = 1
-
-
-def choose_domains(manifest: Manifest, wanted: tuple[str, ...]) -> tuple[Domain, ...]:
-    """The named domains in the named order, or all; ``InputError`` lists those that exist."""
-    by_name = {domain.name: domain for domain in manifest.domains}
-    unknown = [name for name in wanted if name not in by_name]
-    if unknown:
-        raise InputError(f"no domain '{unknown[0]}'; there are: {', '.join(sorted(by_name))}")
-    return tuple(by_name[name] for name in wanted) if wanted else manifest.domains
 
 
 def training_batches(

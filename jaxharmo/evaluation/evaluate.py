@@ -55,7 +55,7 @@ def evaluate(
     or is replaced, only when all is written. Raises ``InputError`` for shards or splits that do not
     hold what is asked, and where a translation is not finite.
     """
-    judge = PairJudge(translate, open_domains(shards, config), config, model)
+    judge = PairJudge(translate, open_domains(shards, config, report), config, model)
     domains = judge.domains
     real = {}
     for domain in domains:

@@ -1,5 +1,6 @@
 """The slices that an evaluation looks at, and which of them are paired."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from grain.sources import ArrayRecordDataSource
 from jaxtyping import Float
 
 from jaxharmo.config import Config
-from jaxharmo.data.manifest import SPLITS, Domain, Manifest, read_manifest, shard_paths
+from jaxharmo.data.manifest import SPLITS, Domain, choose_domains, read_manifest, shard_paths
 from jaxharmo.data.records import SliceHeader, decode
 from jaxharmo.data.shards import read_slices
 from jaxharmo.errors import InputError
@@ -55,34 +56,22 @@ def _key(header: SliceHeader, shape: tuple[int, ...]) -> tuple:
     return header.acquisition, shape, *(round(length, _DIGITS) for length in lengths)
 
 
-def open_domains(shards: Path, config: Config) -> list[DomainSlices]:
+def open_domains(shards: Path, config: Config, report: Callable[[str], None]) -> list[DomainSlices]:
     """The domains of ``config.data.domains`` (all where empty) in ``config.eval.split``.
 
-    Raises ``InputError`` for a domain that the shard set does not know or that has no slice in the
-    split, and for fewer than two domains.
+    Domains without a slice in the split are left out, and ``report`` is told. Raises ``InputError``
+    for a domain that the shard set does not know, and where fewer than two are left.
     """
-    manifest = read_manifest(shards)
     split = config.eval.split
-    domains = _named(manifest, config.data.domains, shards)
-    if len(domains) < 2:
-        raise InputError(f"{shards}: an evaluation needs two domains; there is {len(domains)}")
+    domains = choose_domains(read_manifest(shards), config.data.domains)
+    held = [domain for domain in domains if domain.slices.get(split)]
+    if len(held) < 2:
+        others = [name for name in SPLITS if sum(bool(d.slices.get(name)) for d in domains) > 1]
+        raise InputError(
+            f"{shards}: {len(held)} of {len(domains)} domains have slices in the split '{split}', "
+            f"an evaluation needs two; splits with two or more: {', '.join(others) or 'none'}"
+        )
     for domain in domains:
-        if not domain.slices.get(split):
-            others = [name for name in SPLITS if all(d.slices.get(name) for d in domains)]
-            raise InputError(
-                f"{shards}: domain '{domain.name}' has no slices in the split '{split}'; "
-                + (
-                    f"try --eval.split {' or '.join(others)}"
-                    if others
-                    else "no split has all domains"
-                )
-            )
-    return [DomainSlices(shards, split, domain, config.eval.max_slices) for domain in domains]
-
-
-def _named(manifest: Manifest, names: tuple[str, ...], shards: Path) -> list[Domain]:
-    known = {domain.name: domain for domain in manifest.domains}
-    for name in names:
-        if name not in known:
-            raise InputError(f"{shards}: no domain '{name}' in it; it holds {', '.join(known)}")
-    return [known[name] for name in names or known]
+        if domain not in held:
+            report(f"warning: '{domain.name}' has no slices in the split '{split}'; left out")
+    return [DomainSlices(shards, split, domain, config.eval.max_slices) for domain in held]

@@ -18,5 +18,6 @@ class Discriminator(nn.Module):
     def __call__(
         self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
     ) -> Float[Array, "b"]:
-        logits = Dense(self.domains)(DomainTrunk(self.width, self.max_width, self.detail_gain)(image))
+        trunk = DomainTrunk(self.width, self.max_width, self.detail_gain)(image)
+        logits = Dense(self.domains)(trunk)
         return pick_domain(logits[..., None], domain)[:, 0]

@@ -50,7 +50,7 @@ def _unit(x: Features) -> Features:
 
 
 def with_detail(image: Float[Array, "b h w 1"], gain: float) -> Features:
-    """The image, and as a second channel its difference from a 3×3 binomial blur, times ``gain``."""
+    """The image, and as a second channel ``gain`` times what a 3×3 binomial blur takes away."""
     if not gain:
         return image
     padded = jnp.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")

@@ -1,5 +1,7 @@
 """The phantom's physics, measured back from its images."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
@@ -31,7 +33,7 @@ def test_every_domain_holds_the_same_acquisitions(phantom):
         ]  # fmt: skip
         assert keys[0]
         assert keys[0] == keys[1] == keys[2]
-    everyone = sum(manifest.patients.values(), [])
+    everyone = [*itertools.chain(*manifest.patients.values())]
     assert len(everyone) == len(set(everyone)) == CONFIG.patients
 
 

@@ -5,10 +5,9 @@ import pytest
 from test_records import make_slice
 
 from jaxharmo.config import DataConfig
-from jaxharmo.data.manifest import read_manifest
+from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.data.pipeline import (
     Share,
-    choose_domains,
     crop,
     sample_sources,
     training_batches,
@@ -67,7 +66,7 @@ def test_domains_are_balanced_and_named_in_the_wanted_order(phantom):
 
 
 def test_unknown_domain_lists_those_that_exist(phantom):
-    with pytest.raises(InputError, match="B30f.*B50f.*B70f"):
+    with pytest.raises(InputError, match=r"B30f.*B50f.*B70f"):
         choose_domains(read_manifest(phantom), ("B99",))
 
 

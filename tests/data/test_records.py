@@ -52,9 +52,13 @@ def test_shards_read_back_in_order_and_split_when_full(tmp_path, monkeypatch):
 
 
 def test_a_failure_leaves_no_shard(tmp_path):
-    with pytest.raises(RuntimeError), ShardWriter(tmp_path, "train", "a") as writer:
-        writer.write(make_slice())
-        raise RuntimeError
+    def fail():
+        with ShardWriter(tmp_path, "train", "a") as writer:
+            writer.write(make_slice())
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert not list((tmp_path / "train").iterdir())
 
 

@@ -184,7 +184,7 @@ def test_wrong_use_names_the_mend(shards, tmp_path):
         settings = dataclasses.replace(CONFIG.eval, **changes)
         run(translate, shards, tmp_path / "3", Config(data=data, eval=settings))
 
-    with pytest.raises(InputError, match="'validation'; try"):
+    with pytest.raises(InputError, match="'validation', an evaluation needs two"):
         attempt(split="validation")
     with pytest.raises(InputError, match="no domain 'B99'"):
         attempt(data=DataConfig(domains=("B99", SHARP)))

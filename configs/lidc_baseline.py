@@ -1,0 +1,18 @@
+"""``lidc_texture`` without its texture loss: plain StarGAN v2, to tell what the loss brings.
+
+    python train.py --config configs/lidc_baseline.py --data SHARDS --workdir runs/lidc_baseline
+
+Meant for GPUs with 80 GB or several smaller ones; not yet trained to the end by us, so there is no
+result to expect.
+"""
+
+import dataclasses
+
+from configs import lidc_texture
+from jaxharmo.config import Config
+
+
+def get_config() -> Config:
+    """The published configuration, texture weight 0."""
+    published = lidc_texture.get_config()
+    return dataclasses.replace(published, loss=dataclasses.replace(published.loss, texture=0.0))

@@ -1,0 +1,46 @@
+"""StarGAN v2 with the multi-scale texture loss, as published (arXiv 1912.01865, 2403.16640).
+
+    python train.py --config configs/lidc_texture.py --data SHARDS --workdir runs/lidc_texture
+
+512×512, batch 8, 100,000 steps, HU window [-1024, 400], 256 levels on [-1, 1] with a Gaussian
+assignment of σ = 0.5, on the central 256×256 pixels. Meant for GPUs with 80 GB or several smaller
+ones; not yet trained to the end by us, so there is no result to expect.
+
+Deviations from the published code are corrections: all 16 offsets have a gradient, every image has
+its own grid, the attention is trained, and the loss is finite where images agree.
+"""
+
+from jaxharmo.config import (
+    Config,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    TextureConfig,
+    TrainConfig,
+)
+from jaxharmo.ops.glcm import GlcmConfig
+
+
+def get_config() -> Config:
+    """The published configuration."""
+    return Config(
+        data=DataConfig(crop=512, crop_position="center", window=(-1024.0, 400.0)),
+        model=ModelConfig(width=32, max_width=512, downsamples=5),
+        texture=TextureConfig(
+            glcm=GlcmConfig(
+                levels=256,
+                binning="gaussian",
+                sigma=0.5,
+                sigma_unit="intensity",
+                normalised=False,
+            ),
+            compare="cycle",
+            normalization="range",
+            aggregation="attention",
+            crop=256,
+        ),
+        loss=LossConfig(diversity_steps=100_000),
+        optim=OptimConfig(learning_rate=1e-4, mapping_learning_rate=1e-6, decay="l2"),
+        train=TrainConfig(steps=100_000, batch_size=8),
+    )

@@ -1,0 +1,161 @@
+"""The commands end to end, as a user types them."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_files import write_series
+
+ROOT = Path(__file__).parents[2]
+
+SMALL = [
+    *("--data.crop", "32", "--model.width", "4", "--model.max-width", "8"),
+    *("--train.batch-size", "4", "--train.log-every", "1", "--train.checkpoint-every", "2"),
+    *("--eval.tile", "32", "--eval.radiomics", "native", "--eval.max-slices", "1"),
+]
+
+
+def run(*words):
+    """Run a command; exit code, stdout, stderr."""
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], cwd=cwd, capture_output=True, text=True
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def jaxharmo(*words):
+    return run("-c", "from jaxharmo.cli import main; main()", *words)
+
+
+def assert_one_line(result, *named):
+    code, _, said = result
+    assert code == 2, said
+    lines = said.strip().splitlines()
+    assert len(lines) == 1, said
+    assert lines[0].startswith("error: ")
+    for word in named:
+        assert str(word) in lines[0]
+
+
+def train_words(phantom, workdir, steps):
+    return [
+        *("train.py", "--config", "configs/smoke.py", "--data", phantom, "--workdir", workdir),
+        *("--train.steps", str(steps), *SMALL),
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(phantom, tmp_path_factory):
+    """A run that was killed with SIGKILL after its first checkpoint and run again to the end."""
+    workdir = tmp_path_factory.mktemp("run")
+    words = [sys.executable, *map(str, train_words(phantom, workdir, 6))]
+    with subprocess.Popen(words, cwd=ROOT, stdout=-3, stderr=-3) as process:
+        while not (workdir / "checkpoints" / "2").is_dir():
+            assert process.poll() is None, "training ended before its first checkpoint"
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    code, out, said = run(*train_words(phantom, workdir, 6))
+    assert code == 0, said
+    assert re.search(r"going on from step [24]", said)
+    return workdir, out
+
+
+def test_a_killed_run_goes_on_to_the_end(trained):
+    workdir, _ = trained
+    steps = [json.loads(line)["step"] for line in (workdir / "metrics.jsonl").open()]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert (workdir / "checkpoints" / "6").is_dir()
+    assert list((workdir / "samples").glob("*.png"))
+
+
+def test_training_ends_with_a_verdict_on_every_pair(trained):
+    workdir, out = trained
+    for source, target in ((a, b) for a in "357" for b in "357" if a != b):
+        assert re.search(rf"B{source}0f → .*B{target}0f", out)
+    page = (workdir / "eval" / "6" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") > 6
+    metrics = json.loads((workdir / "eval" / "6" / "metrics.json").read_text())
+    assert len(metrics["pairs"]) == 6
+
+
+def test_evaluation_of_another_step_and_split(trained):
+    workdir, _ = trained
+    code, out, said = run("eval.py", "--workdir", workdir, "--step", 4, "--split", "validation")
+    assert code == 0, said
+    assert str(workdir / "eval" / "4" / "report.html") in out
+    assert_one_line(run("eval.py", "--workdir", workdir, "--step", 5), "4, 6")
+
+
+def test_harmonize_writes_a_series(trained, tmp_path):
+    workdir, _ = trained
+    write_series(tmp_path / "in", slices=3)
+    target = "PHANTOM Ellipse -- B30f"
+    words = ("harmonize", "--workdir", workdir, "--to", target, tmp_path / "in", tmp_path / "out")
+    code, _, said = jaxharmo(*words)
+    assert code == 0, said
+    before, after = (
+        {
+            tuple(dataset.ImagePositionPatient): dataset
+            for dataset in map(pydicom.dcmread, sorted((tmp_path / name).iterdir()))
+        }
+        for name in ("in", "out")
+    )
+    assert before.keys() == after.keys()
+    for place, dataset in after.items():
+        assert dataset.ImageType[0] == "DERIVED"
+        assert dataset.SeriesInstanceUID != before[place].SeriesInstanceUID
+        assert np.isfinite(dataset.pixel_array).all()
+    unknown = ("harmonize", "--workdir", workdir, "--to", "B99", tmp_path / "in", tmp_path / "x")
+    assert_one_line(jaxharmo(*unknown), "B99", *(f"B{number}0f" for number in (3, 5, 7)))
+    assert not (tmp_path / "x").exists()
+
+
+def test_another_config_in_the_same_folder_is_refused(trained, phantom):
+    workdir, _ = trained
+    words = [*train_words(phantom, workdir, 6), "--model.style-dim", "9"]
+    assert_one_line(run(*words), workdir, "model.style_dim")
+
+
+@pytest.mark.parametrize("command", ["train.py", "eval.py"])
+def test_help_of_the_scripts(command):
+    code, out, said = run(command, "--help")
+    assert code == 0, said
+    assert "--workdir" in out
+    assert not said
+
+
+@pytest.mark.parametrize("command", ["phantom", "prepare", "harmonize"])
+def test_help_of_the_sub_commands(command):
+    code, out, _ = jaxharmo(command, "--help")
+    assert code == 0
+    assert f"jaxharmo {command}" in out
+    assert command in jaxharmo("--help")[1]
+
+
+def test_wrong_use_is_one_line(phantom, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    text = tmp_path / "text"
+    text.mkdir()
+    (text / "a.dcm").write_text("no CT")
+    data = ("--data", phantom, "--workdir", tmp_path / "run")
+    assert_one_line(run("train.py", "--train.stepz", "3"), "--train.stepz", "--train.steps")
+    assert_one_line(run("train.py", "--train.steps", "many"), "--train.steps")
+    assert_one_line(run("train.py", "--config", tmp_path / "no.py"), "no.py")
+    assert_one_line(run("train.py", "--data", empty, "--workdir", tmp_path / "run"), empty)
+    assert_one_line(run("train.py", *data, "--data.domains", "B99"), "B99", "B30f", "B70f")
+    assert_one_line(run("train.py", *data, "--data.crop", "100"), "data.crop")
+    assert_one_line(run("eval.py", "--workdir", empty), empty)
+    assert_one_line(run("eval.py"), "--workdir")
+    assert_one_line(jaxharmo("prepare", empty, tmp_path / "out"), empty)
+    assert_one_line(jaxharmo("prepare", text, tmp_path / "out"), text)
+    assert_one_line(jaxharmo("prepare", tmp_path / "none", tmp_path / "out"), "none")
+    assert_one_line(jaxharmo("phantom", phantom), phantom)
+    assert not (tmp_path / "out").exists()

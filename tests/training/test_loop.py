@@ -1,0 +1,104 @@
+import itertools
+import json
+
+import jax
+import numpy as np
+import pytest
+from small import SMALL, make_batch, replace
+
+from jaxharmo.checkpoint import Checkpoints, find_step
+from jaxharmo.config import write_config
+from jaxharmo.errors import InputError
+from jaxharmo.training.loop import fit
+from jaxharmo.translator import load_translator
+
+SOURCES = np.random.default_rng(0).integers(-1024, 400, (3, 32, 32)).astype(np.int16)
+
+
+def batches_from(first):
+    return (make_batch(seed=number) for number in itertools.count(first))
+
+
+def train(workdir, steps, batches=batches_from, **train_options):
+    config = replace(SMALL, train={"steps": steps} | train_options)
+    workdir.mkdir(exist_ok=True)
+    write_config(workdir, config)
+    return fit(config, workdir, batches, SOURCES)
+
+
+def weights(workdir):
+    return load_translator(workdir).digest
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("whole")
+    assert train(workdir, 4) == 4
+    return workdir
+
+
+def test_a_run_leaves_metrics_pictures_and_checkpoints(uninterrupted):
+    lines = [
+        json.loads(line) for line in (uninterrupted / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert "images_per_second" in lines[-1]
+    assert (uninterrupted / "samples" / "translations-0000004.png").stat().st_size > 0
+    assert list((uninterrupted / "tensorboard").iterdir())
+    with Checkpoints(uninterrupted) as checkpoints:
+        assert checkpoints.steps == [2, 4]
+
+
+def test_resumed_equals_uninterrupted_bit_for_bit(uninterrupted, tmp_path):
+    def failing(first):
+        yield from itertools.islice(batches_from(first), 3)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, 4, failing)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.steps == [2]
+    assert train(tmp_path, 4) == 4
+    assert weights(tmp_path) == weights(uninterrupted)
+    told, expected = (
+        [json.loads(line)["step"] for line in (d / "metrics.jsonl").read_text().splitlines()]
+        for d in (tmp_path, uninterrupted)
+    )
+    assert told == expected
+
+
+def test_a_finished_run_is_left_alone(uninterrupted):
+    before = weights(uninterrupted)
+    assert train(uninterrupted, 4) == 4
+    assert weights(uninterrupted) == before
+
+
+def test_old_checkpoints_are_dropped(tmp_path):
+    train(tmp_path, 3, checkpoint_every=1, keep_checkpoints=2)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.steps == [2, 3]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxharmo.training.loop.build_step", lambda *_: broken_step)
+
+    def broken_step(state, batch):
+        return state, {"generator/latent/cycle": jax.numpy.array(float("nan"))}
+
+    with pytest.raises(FloatingPointError, match=r"step 1: generator/latent/cycle"):
+        train(tmp_path, 2)
+    with pytest.raises(InputError, match="no finished checkpoint"):
+        find_step(tmp_path, None)
+
+
+def test_another_model_cannot_be_restored_into(uninterrupted):
+    config = replace(SMALL, model={"width": 8}, train={"steps": 6})
+    with pytest.raises(InputError, match="cannot be restored"):
+        fit(config, uninterrupted, batches_from, SOURCES)
+
+
+def test_missing_steps_are_listed(uninterrupted, tmp_path):
+    with pytest.raises(InputError, match="2, 4"):
+        find_step(uninterrupted, 3)
+    with pytest.raises(InputError, match="no checkpoints"):
+        find_step(tmp_path, None)

@@ -1,0 +1,164 @@
+"""The training step against its plain form, and its invariants."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from small import SMALL, make_batch, replace
+
+from jaxharmo.models.networks import build
+from jaxharmo.ops.intensity import normalize
+from jaxharmo.runtime import make_mesh, replicated, to_global
+from jaxharmo.training.optim import build_optimizers
+from jaxharmo.training.state import init_state
+from jaxharmo.training.step import build_step
+
+
+def setup(config):
+    networks = build(config)
+    optimizers = build_optimizers(config.optim, networks.__dataclass_fields__)
+    return (
+        networks,
+        init_state(networks, optimizers, config),
+        build_step(networks, optimizers, config),
+    )
+
+
+@pytest.fixture(scope="module")
+def one_step():
+    """State before, state after, metrics, batch."""
+    _, before, step = setup(SMALL)
+    batch = make_batch()
+    after, metrics = jax.jit(step)(before, batch)
+    return before, after, metrics, batch
+
+
+def changed(before, after):
+    return {
+        name: any(
+            bool((a != b).any())
+            for a, b in zip(
+                jax.tree.leaves(before[name]), jax.tree.leaves(after[name]), strict=True
+            )
+        )
+        for name in before
+    }
+
+
+def test_every_network_is_trained(one_step):
+    before, after, _, _ = one_step
+    assert all(changed(before.params, after.params).values())
+    assert int(after.step) == 1
+
+
+def test_texture_attention_has_a_gradient(one_step):
+    before, after, _, _ = one_step
+    moved = jax.tree.map(
+        lambda a, b: float(jnp.abs(a - b).max()),
+        before.params["texture_attention"],
+        after.params["texture_attention"],
+    )
+    assert moved["gate"] > 0
+
+
+def test_average_follows_the_parameters(one_step):
+    before, after, _, _ = one_step
+    expected = jax.tree.map(
+        lambda old, new: 0.9 * old + 0.1 * new, before.ema["generator"], after.params["generator"]
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.ema["generator"], expected
+    )
+    assert set(after.ema) == {"generator", "mapping_network", "style_encoder"}
+
+
+def test_metrics_are_finite_scalars_of_all_four_updates(one_step):
+    _, _, metrics, _ = one_step
+    updates = {name.rsplit("/", 1)[0] for name in metrics}
+    assert updates == {
+        f"{side}/{source}"
+        for side in ("discriminator", "generator")
+        for source in ("latent", "reference")
+    }
+    assert all(value.shape == () and jnp.isfinite(value) for value in metrics.values())
+
+
+def test_metrics_are_the_published_losses(one_step):
+    """The four terms of the first update and the reference-guided cycle, written out plainly."""
+    before, _, metrics, batch = one_step
+    networks, params = build(SMALL), before.params
+
+    def run(name, *inputs):
+        return getattr(networks, name).apply({"params": params[name]}, *inputs)
+
+    source = normalize(jnp.asarray(batch["source"]), SMALL.data.window)[..., None]
+    own, target = jnp.asarray(batch["source_domain"]), jnp.asarray(batch["target_domain"])
+    key = jax.random.fold_in(jax.random.key(SMALL.train.seed), 0)
+    latent = jax.random.normal(key, (2, 8, SMALL.model.latent_dim))[0]
+    fake = run("generator", source, run("mapping_network", latent, target))
+    real_logits, fake_logits = run("discriminator", source, own), run("discriminator", fake, target)
+    gradient = jax.grad(lambda x: run("discriminator", x, own).sum())(source)
+    expected = {
+        "real": optax.sigmoid_binary_cross_entropy(real_logits, jnp.ones(8)).mean(),
+        "fake": optax.sigmoid_binary_cross_entropy(fake_logits, jnp.zeros(8)).mean(),
+        "r1": 0.5 * (gradient**2).sum((1, 2, 3)).mean(),
+    }
+    for name, value in expected.items():
+        assert metrics[f"discriminator/latent/{name}"] == pytest.approx(float(value), rel=1e-4)
+    # The latent-guided generator update sees the same networks but for the discriminator.
+    style = run("mapping_network", latent, target)
+    encoded = run("style_encoder", fake, target)
+    cycle = run("generator", fake, run("style_encoder", source, own))
+    assert metrics["generator/latent/style"] == pytest.approx(
+        float(jnp.abs(encoded - style).mean()), rel=1e-4
+    )
+    assert metrics["generator/latent/cycle"] == pytest.approx(
+        float(jnp.abs(cycle - source).mean()), rel=1e-4
+    )
+
+
+def test_diversity_fades_out():
+    """At the end of its schedule the diversity weight is zero: a step equals one without it."""
+    _, state, step = setup(SMALL)
+    late = type(state)(jnp.int32(10), state.params, state.ema, state.opt_state)
+    _, _, without = setup(replace(SMALL, loss={"diversity": 0.0}))
+    first, second = (jax.jit(run)(late, make_batch())[0].params for run in (step, without))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), first, second)
+
+
+@pytest.mark.parametrize(
+    "texture",
+    [
+        {"compare": "reference", "aggregation": "mean"},
+        {"compare": "both", "normalization": "range", "features": ("contrast", "idm")},
+    ],
+)
+def test_texture_variants_run(texture):
+    _, state, step = setup(replace(SMALL, texture=texture))
+    _, metrics = jax.jit(step)(state, make_batch())
+    assert all(jnp.isfinite(value) for value in metrics.values())
+    assert metrics["generator/latent/texture"] > 0
+
+
+def test_weight_zero_leaves_the_texture_out():
+    _, state, step = setup(replace(SMALL, loss={"texture": 0.0}))
+    shapes = jax.eval_shape(step, state, make_batch())[1]
+    assert not any("texture" in name for name in shapes)
+
+
+def test_eight_devices_equal_one(one_step):
+    before, after, metrics, batch = one_step
+    mesh = make_mesh()
+    assert mesh.size == 8
+    _, _, step = setup(SMALL)
+    placed = jax.device_put(before, replicated(mesh))
+    compiled = jax.jit(step).lower(placed, to_global(mesh, batch)).compile()
+    sharded, sharded_metrics = compiled(placed, to_global(mesh, batch))
+    for name, value in metrics.items():
+        np.testing.assert_allclose(sharded_metrics[name], value, rtol=2e-4, err_msg=name)
+    assert "all-gather" not in compiled.as_text()
+    # Adam without momentum divides a gradient by its own size, so rounding shows up in full.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=2.1e-3), sharded.params, after.params
+    )
