@@ -8,7 +8,8 @@ result to expect.
 
 import dataclasses
 
-from configs import lidc_texture
+import lidc_texture
+
 from jaxharmo.config import Config
 
 

@@ -23,12 +23,13 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: Path, keep: int | None = None):
-        policies = ocp.training.preservation_policies
+        policies: Any = ocp.training.preservation_policies
+        decisions: Any = ocp.training.save_decision_policies
         self._workdir = workdir
         self._checkpointer = ocp.training.Checkpointer(
-            (workdir / FOLDER).absolute(),
+            str((workdir / FOLDER).absolute()),
             # The caller decides when to save.
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+            save_decision_policy=decisions.FixedIntervalPolicy(1),
             preservation_policy=policies.LatestN(keep) if keep else policies.PreserveAll(),
             cleanup_tmp_directories=True,
         )

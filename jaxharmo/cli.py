@@ -1,6 +1,7 @@
 """The ``jaxharmo`` command."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +9,17 @@ from typing import Annotated
 import tyro
 
 from jaxharmo import flags
+from jaxharmo.config import TextureConfig, check
 from jaxharmo.data.manifest import Manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
 from jaxharmo.data.prepare import prepare
+from jaxharmo.errors import InputError
+from jaxharmo.experiment import config_from_file
 from jaxharmo.harmonize.series import harmonize_series
 from jaxharmo.journal import progress
+from jaxharmo.ops.glcm import GlcmConfig
+from jaxharmo.profiling.glcm import profile_glcm
+from jaxharmo.profiling.step import profile_step
 from jaxharmo.translator import load_translator
 
 Positional = tyro.conf.Positional
@@ -80,10 +87,74 @@ class Harmonize:
         print(f"{self.output}: {count} slices as '{self.to}'")
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProfileGlcm:
+    """Time, memory and counted floor of the GLCM texture loss."""
+
+    size: int = 256
+    """Side of the images, pixels."""
+    batch: int = 8
+    """Images."""
+    features: tuple[str, ...] = ("contrast",)
+    """Haralick features."""
+    glcm: Annotated[GlcmConfig, tyro.conf.arg(name="", prefix_name=False)] = GlcmConfig()
+    repeats: int = 10
+    """Timed calls, of which the median is told."""
+    json: Path | None = None
+    """File to write the figures to."""
+
+    def run(self) -> None:
+        """Profile and print."""
+        try:
+            texture = TextureConfig(glcm=self.glcm, features=self.features, crop=self.size)
+            figures = profile_glcm(texture, size=self.size, batch=self.batch, repeats=self.repeats)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        _print_figures(figures, self.json)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProfileStep:
+    """Compile time, speed, memory and collectives of the training step."""
+
+    config: Path = Path("configs/demo.py")
+    """Python file with get_config()."""
+    domains: int = 3
+    """Domains where the config names none."""
+    repeats: int = 10
+    """Timed steps, of which the median is told."""
+    json: Path | None = None
+    """File to write the figures to."""
+
+    def run(self) -> None:
+        """Profile and print."""
+        config = check(config_from_file(self.config))
+        names = config.data.domains or tuple(map(str, range(self.domains)))
+        data = dataclasses.replace(config.data, domains=names)
+        figures = profile_step(dataclasses.replace(config, data=data), repeats=self.repeats)
+        _print_figures(figures, self.json)
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """Timings and counts of the parts that decide the speed."""
+
+    what: Annotated[
+        Annotated[ProfileGlcm, tyro.conf.subcommand("glcm")]
+        | Annotated[ProfileStep, tyro.conf.subcommand("step")],
+        tyro.conf.arg(name=""),
+    ]
+
+    def run(self) -> None:
+        """Run the profile that was named."""
+        self.what.run()
+
+
 Command = (
     Annotated[Phantom, tyro.conf.subcommand("phantom")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Harmonize, tyro.conf.subcommand("harmonize")]
+    | Annotated[Profile, tyro.conf.subcommand("profile")]
 )
 
 
@@ -96,6 +167,13 @@ def main() -> None:
     flags.run(
         lambda: flags.parse(Command, sys.argv[1:], prog="jaxharmo", description=description).run()
     )
+
+
+def _print_figures(figures: dict, path: Path | None) -> None:
+    for name, value in figures.items():
+        print(f"{name:24} {value:.6g}" if isinstance(value, float) else f"{name:24} {value}")
+    if path:
+        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 def _tell(message: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxharmo.errors import InputError
-from jaxharmo.ops.glcm import GlcmConfig
+from jaxharmo.ops.glcm import GlcmConfig, check_features
 
 FILE_NAME = "config.json"
 FORMAT_VERSION = 1
@@ -82,6 +82,13 @@ class TextureConfig:
     """How the 4×4 grid of differences becomes one number."""
     crop: int = 256
     """Side of the central square that is compared, pixels."""
+
+    def __post_init__(self):
+        if not self.features:
+            raise ValueError("texture.features is empty; leave the loss out with loss.texture 0")
+        check_features(self.features)
+        if len(self.glcm.offsets) != 16:
+            raise ValueError("texture.glcm.offsets must be 16 steps: 4 angles of 4 distances each")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -192,10 +199,6 @@ def check(config: Config) -> Config:
             min(config.texture.crop, data.crop) > config.texture.glcm.reach,
             "must exceed the largest offset",
         ),
-        "texture.glcm.offsets": (
-            len(config.texture.glcm.offsets) == 16,
-            "must be 16 steps: 4 angles of 4 distances each",
-        ),
         "train.batch_size": (config.train.batch_size >= 1, "must be at least 1"),
         "train.steps": (config.train.steps >= 1, "must be at least 1"),
         "train.log_every": (config.train.log_every >= 1, "must be at least 1"),
@@ -259,7 +262,7 @@ def _build(kind: Any, value: Any, where: str) -> Any:
             name: _build(hints[name], item, f"{where}.{name}") for name, item in value.items()
         }
         try:
-            return kind(**fields)
+            return typing.cast(type, kind)(**fields)
         except ValueError as error:
             raise InputError(f"{where}: {error}") from error
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)

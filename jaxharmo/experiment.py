@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 from jaxharmo import config as configs
@@ -28,7 +29,12 @@ def config_from_file(path: Path) -> Config:
     if spec is None or spec.loader is None:
         raise InputError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    # As a script may, a config may import its neighbours.
+    sys.path.insert(0, str(path.parent.absolute()))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
     config = getattr(module, "get_config", lambda: None)()
     if not isinstance(config, Config):
         raise InputError(f"{path}: has no get_config() that returns a jaxharmo Config")

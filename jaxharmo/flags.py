@@ -20,6 +20,8 @@ def parse(kind: Any, args: Sequence[str], **options: Any) -> Any:
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(kind, args=list(args), **options)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     except SystemExit as end:
         if end.code in (0, None):
             raise

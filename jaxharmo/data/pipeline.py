@@ -14,12 +14,12 @@ from typing import TypedDict
 
 import grain
 import numpy as np
-from grain.sources import ArrayRecordDataSource
 from jaxtyping import Int16, Int32
 
 from jaxharmo.config import DataConfig
-from jaxharmo.data.manifest import Domain, shard_paths
-from jaxharmo.data.records import Slice, decode
+from jaxharmo.data.manifest import Domain
+from jaxharmo.data.records import Slice
+from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 
 
@@ -62,13 +62,11 @@ def training_batches(
         raise InputError(
             f"--train.batch-size {batch_size} does not divide among {share.processes} processes"
         )
-    paths = [shard_paths(shards, "train", domain) for domain in domains]
-    for domain, files in zip(domains, paths, strict=True):
-        if not files:
+    sources = [SliceSource(shards, "train", domain) for domain in domains]
+    for domain, source in zip(domains, sources, strict=True):
+        if not source:
             raise InputError(f"{shards}: no training slices of '{domain.name}'; leave it out")
-    sampler = _Sampler(
-        [ArrayRecordDataSource(list(map(str, files))) for files in paths], config, seed
-    )
+    sampler = _Sampler(sources, config, seed)
 
     def example(index: int) -> Batch:
         batch, row = divmod(index, local)
@@ -88,8 +86,8 @@ def sample_sources(
     """
     slices = []
     for domain in domains:
-        source = ArrayRecordDataSource(list(map(str, shard_paths(shards, "train", domain))))
-        slices.append(decode(source[len(source) // 2]))
+        source = SliceSource(shards, "train", domain)
+        slices.append(source[len(source) // 2])
     longest = max(config.crop, *(side for item in slices for side in item.pixels.shape))
     whole = dataclasses.replace(
         config, crop=math.ceil(longest / multiple) * multiple, crop_position="center"
@@ -98,7 +96,7 @@ def sample_sources(
 
 
 class _Sampler:
-    def __init__(self, sources: list[ArrayRecordDataSource], config: DataConfig, seed: int):
+    def __init__(self, sources: list[SliceSource], config: DataConfig, seed: int):
         self._sources, self._config, self._seed = sources, config, seed
 
     def __call__(self, number: int) -> Batch:
@@ -106,14 +104,14 @@ class _Sampler:
         source_domain, target_domain = random.integers(len(self._sources), size=2)
         return Batch(
             source=self._read(source_domain, random),
-            source_domain=np.int32(source_domain),
+            source_domain=np.asarray(source_domain, np.int32),
             reference=np.stack([self._read(target_domain, random) for _ in range(2)]),
-            target_domain=np.int32(target_domain),
+            target_domain=np.asarray(target_domain, np.int32),
         )
 
     def _read(self, domain: int, random: np.random.Generator) -> Int16[np.ndarray, "h w"]:
         source = self._sources[domain]
-        item = decode(source[int(random.integers(len(source)))])
+        item = source[random.integers(len(source))]
         pixels = crop(item, self._config, random)
         return pixels[:, ::-1] if self._config.flip and random.random() < 0.5 else pixels
 

@@ -1,10 +1,12 @@
 """Writing and reading the ArrayRecord shards of a data set."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any, SupportsIndex
 
-from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+from array_record.python.array_record_module import ArrayRecordWriter
+from grain.sources import ArrayRecordDataSource
 
 from jaxharmo.data.manifest import Domain, shard_paths
 from jaxharmo.data.records import Slice, decode, encode
@@ -22,7 +24,7 @@ class ShardWriter:
         self._folder = directory / split
         self._folder.mkdir(parents=True, exist_ok=True)
         self._slug = slug
-        self._writer: ArrayRecordWriter | None = None
+        self._writer: Any = None
         self._partials: list[Path] = []
         self._bytes = 0
         self.count = 0
@@ -32,14 +34,17 @@ class ShardWriter:
     def write(self, item: Slice) -> None:
         """Append one slice."""
         if self._writer is None or self._bytes >= SHARD_BYTES:
-            self._close_shard()
-            self._partials.append(self._folder / f"{self._slug}-{len(self._partials):05d}.partial")
-            # group_size 1: a random read fetches one slice, not its neighbours.
-            self._writer = ArrayRecordWriter(str(self._partials[-1]), "group_size:1,zstd:1")
+            self._writer = self._open_shard()
         record = encode(item)
         self._writer.write(record)
         self._bytes += len(record)
         self.count += 1
+
+    def _open_shard(self) -> Any:
+        self._close_shard()
+        self._partials.append(self._folder / f"{self._slug}-{len(self._partials):05d}.partial")
+        # group_size 1: a random read fetches one slice, not its neighbours.
+        return ArrayRecordWriter(str(self._partials[-1]), "group_size:1,zstd:1")
 
     def _close_shard(self) -> None:
         if self._writer is not None:
@@ -65,12 +70,19 @@ class ShardWriter:
                 partial.unlink(missing_ok=True)
 
 
-def read_slices(directory: Path, split: str, domain: Domain) -> Iterator[Slice]:
-    """All slices of one domain and split, in the order in which they were written."""
-    for path in shard_paths(directory, split, domain):
-        reader = ArrayRecordReader(str(path))
-        try:
-            for index in range(reader.num_records()):
-                yield decode(reader.read([index])[0])
-        finally:
-            reader.close()
+class SliceSource(Sequence[Slice]):
+    """Random access to all slices of one domain and split, in the order of their writing."""
+
+    def __init__(self, directory: Path, split: str, domain: Domain):
+        paths = shard_paths(directory, split, domain)
+        # Grain refuses a source without files.
+        self._records: Any = ArrayRecordDataSource([str(path) for path in paths]) if paths else []
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: SupportsIndex) -> Slice:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # Grain checks the bounds of an iteration with an assertion.
+        if index.__index__() >= len(self):
+            raise IndexError(index)
+        return decode(self._records[index.__index__()])

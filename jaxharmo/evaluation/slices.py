@@ -4,13 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from grain.sources import ArrayRecordDataSource
 from jaxtyping import Float
 
 from jaxharmo.config import Config
-from jaxharmo.data.manifest import SPLITS, Domain, choose_domains, read_manifest, shard_paths
-from jaxharmo.data.records import SliceHeader, decode
-from jaxharmo.data.shards import read_slices
+from jaxharmo.data.manifest import SPLITS, Domain, choose_domains, read_manifest
+from jaxharmo.data.records import SliceHeader
+from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 
 _DIGITS = 3
@@ -26,11 +25,10 @@ class DomainSlices:
     def __init__(self, shards: Path, split: str, domain: Domain, limit: int):
         self.name = domain.name
         self.headers, self.shapes = [], []
-        for item in read_slices(shards, split, domain):
+        self._slices = SliceSource(shards, split, domain)
+        for item in self._slices:
             self.headers.append(item.header)
             self.shapes.append(item.pixels.shape)
-        paths = shard_paths(shards, split, domain)
-        self._records = ArrayRecordDataSource([str(path) for path in paths])
         self._numbers = {
             _key(header, shape): number
             for number, (header, shape) in enumerate(zip(self.headers, self.shapes, strict=True))
@@ -41,7 +39,7 @@ class DomainSlices:
 
     def pixels(self, number: int) -> Float[np.ndarray, "h w"]:
         """One slice in HU, float32."""
-        return decode(self._records[number]).pixels.astype(np.float32)
+        return self._slices[number].pixels.astype(np.float32)
 
     def twin(self, other: "DomainSlices", number: int) -> int | None:
         """Number of the slice here that matches slice ``number`` of ``other`` pixel by pixel.

@@ -94,10 +94,7 @@ def glcm_features(
     Raises ``ValueError`` for an unknown feature, a wrong rank, or an offset that does not fit.
     """
     _check(images, config, mask)
-    unknown = set(features) - set(PAIR_FEATURES) - set(MATRIX_FEATURES)
-    if unknown:
-        known = ", ".join(sorted(set(PAIR_FEATURES) | set(MATRIX_FEATURES)))
-        raise ValueError(f"unknown feature {', '.join(sorted(unknown))}; known: {known}")
+    check_features(features)
     by_pairs = tuple(name for name in features if name in PAIR_FEATURES)
     by_matrix = tuple(name for name in features if name not in PAIR_FEATURES)
     found: dict[str, Array] = {}
@@ -110,6 +107,14 @@ def glcm_features(
         evaluate = lambda matrix: {name: MATRIX_FEATURES[name](matrix) for name in by_matrix}  # noqa: E731
         found |= jax.vmap(jax.vmap(evaluate))(matrices)
     return {name: found[name] for name in features}
+
+
+def check_features(names: tuple[str, ...]) -> None:
+    """Raise ``ValueError`` for a name that is no feature, listing those that are."""
+    unknown = set(names) - set(PAIR_FEATURES) - set(MATRIX_FEATURES)
+    if unknown:
+        known = ", ".join(sorted(set(PAIR_FEATURES) | set(MATRIX_FEATURES)))
+        raise ValueError(f"unknown feature {', '.join(sorted(unknown))}; known: {known}")
 
 
 def glcm_matrices(

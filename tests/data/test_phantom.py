@@ -15,7 +15,7 @@ from jaxharmo.data.phantom import (
     make_phantom,
     reconstruct,
 )
-from jaxharmo.data.shards import read_slices
+from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 
 CONFIG = PhantomConfig(patients=4, slices=1, size=96)
@@ -28,7 +28,7 @@ def test_every_domain_holds_the_same_acquisitions(phantom):
     for split in ("train", "validation", "test"):
         keys = [
             [(item.header.acquisition, item.header.position) for item in
-             read_slices(phantom, split, domain)]
+             SliceSource(phantom, split, domain)]
             for domain in manifest.domains
         ]  # fmt: skip
         assert keys[0]
@@ -46,7 +46,7 @@ def test_patients_and_slices_differ():
 
 def test_tissue_has_its_hounsfield_units(phantom):
     manifest = read_manifest(phantom)
-    item = next(read_slices(phantom, "train", manifest.domains[0]))
+    item = SliceSource(phantom, "train", manifest.domains[0])[0]
     truth = draw_chest(CONFIG, 0, 0)
     for low, high in ((-900, -800), (30, 60)):
         region = binary_erosion((truth > low) & (truth < high))
@@ -79,8 +79,7 @@ def test_sharper_kernels_are_noisier(phantom):
     region = (truth > 30) & (truth < 60)
     manifest = read_manifest(phantom)
     noise = [
-        next(read_slices(phantom, "train", domain)).pixels[region].std()
-        for domain in manifest.domains
+        SliceSource(phantom, "train", domain)[0].pixels[region].std() for domain in manifest.domains
     ]
     assert noise[0] < noise[1] < noise[2]
 

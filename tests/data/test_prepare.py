@@ -18,7 +18,7 @@ from jaxharmo.data.prepare.domains import domain_name, kernel_of
 from jaxharmo.data.prepare.pixels import body_box, padding_hu, pixels_of, read_dataset
 from jaxharmo.data.prepare.series import find_series, list_files
 from jaxharmo.data.prepare.splits import split_patients, split_positions
-from jaxharmo.data.shards import read_slices
+from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 
 DOMAIN = "SIEMENS Sensation 16 -- B30f"
@@ -35,7 +35,7 @@ def all_slices(directory, manifest):
         (split, item)
         for domain in manifest.domains
         for split in SPLITS
-        for item in read_slices(directory, split, domain)
+        for item in SliceSource(directory, split, domain)
     ]
 
 

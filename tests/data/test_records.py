@@ -11,7 +11,7 @@ from jaxharmo.data.manifest import (
     write_manifest,
 )
 from jaxharmo.data.records import Slice, SliceHeader, decode, encode
-from jaxharmo.data.shards import ShardWriter, read_slices
+from jaxharmo.data.shards import ShardWriter, SliceSource
 from jaxharmo.errors import InputError
 
 
@@ -44,7 +44,7 @@ def test_shards_read_back_in_order_and_split_when_full(tmp_path, monkeypatch):
             writer.write(item)
     domain = Domain(index=0, name="A", slug="a", slices={"train": writer.count})
     assert len(shard_paths(tmp_path, "train", domain)) > 1
-    back = list(read_slices(tmp_path, "train", domain))
+    back = list(SliceSource(tmp_path, "train", domain))
     assert [item.header for item in back] == [item.header for item in items]
     shard_paths(tmp_path, "train", domain)[0].unlink()
     with pytest.raises(InputError, match="shards of 'A'"):

@@ -1,0 +1,1 @@
+"""CT harmonization across scanners and reconstruction kernels, in JAX/Flax."""
