@@ -2,7 +2,13 @@
 
     python train.py
 
-Trains on two CPU cores.
+About 8 minutes on two CPU cores. To expect: HU error towards a smoother kernel cut by more than a
+third, and a Fréchet distance of texture features well below the one before.
+
+The networks are StarGAN v2's, fitted to the task: kernels change fine detail of a few hundredths of
+the window and nothing else, so the generator works at full resolution (a downsampling would lose
+what it has to change), adds to its input, and sees detail enlarged; and a kernel has one style, so
+there is no diversity to reward.
 """
 
 from jaxharmo.config import (
@@ -14,7 +20,6 @@ from jaxharmo.config import (
     TextureConfig,
     TrainConfig,
 )
-from jaxharmo.ops.glcm import GlcmConfig
 
 
 def get_config() -> Config:
@@ -24,18 +29,18 @@ def get_config() -> Config:
         model=ModelConfig(
             width=16,
             max_width=64,
-            downsamples=1,
-            bottleneck=1,
+            downsamples=0,
+            bottleneck=2,
             style_dim=16,
             mapping_width=64,
             residual=True,
             detail_gain=10.0,
             instance_norm=False,
         ),
-        texture=TextureConfig(glcm=GlcmConfig(levels=128), compare="both", aggregation="mean"),
-        loss=LossConfig(diversity_steps=400, texture=1.0),
-        optim=OptimConfig(learning_rate=5e-4, mapping_learning_rate=5e-5, ema=0.99),
+        texture=TextureConfig(compare="reference", aggregation="attention"),
+        loss=LossConfig(r1=0.05, diversity=0.0, cycle=10.0, texture=0.1),
+        optim=OptimConfig(learning_rate=3e-4, mapping_learning_rate=3e-6, ema=0.99),
         train=TrainConfig(
-            steps=400, batch_size=8, log_every=20, sample_every=200, checkpoint_every=200
+            steps=700, batch_size=8, log_every=50, sample_every=350, checkpoint_every=100
         ),
     )
