@@ -1,8 +1,11 @@
 import os
+import tempfile
 from pathlib import Path
 
-# Before JAX starts: tests compile much and compute little.
+# Before JAX starts, and for the commands that tests run: tests compile much and compute little.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+_cache = tempfile.TemporaryDirectory(prefix="jaxharmo-compiled-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 
 import jax
 import pytest

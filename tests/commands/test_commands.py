@@ -24,9 +24,8 @@ SMALL = [
 
 def run(*words):
     """Run a command; exit code, stdout, stderr."""
-    done = subprocess.run(
-        [sys.executable, *map(str, words)], cwd=cwd, capture_output=True, text=True
-    )
+    words = [sys.executable, *map(str, words)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -69,7 +68,8 @@ def trained(phantom, tmp_path_factory):
 
 def test_a_killed_run_goes_on_to_the_end(trained):
     workdir, _ = trained
-    steps = [json.loads(line)["step"] for line in (workdir / "metrics.jsonl").open()]
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
     assert steps == [1, 2, 3, 4, 5, 6]
     assert (workdir / "checkpoints" / "6").is_dir()
     assert list((workdir / "samples").glob("*.png"))

@@ -16,19 +16,17 @@ from jaxharmo.training.step import build_step
 
 
 def setup(config):
+    """State before the first step, and the step."""
     networks = build(config)
     optimizers = build_optimizers(config.optim, networks.__dataclass_fields__)
-    return (
-        networks,
-        init_state(networks, optimizers, config),
-        build_step(networks, optimizers, config),
-    )
+    state = jax.jit(lambda: init_state(networks, optimizers, config))()
+    return state, build_step(networks, optimizers, config)
 
 
 @pytest.fixture(scope="module")
 def one_step():
     """State before, state after, metrics, batch."""
-    _, before, step = setup(SMALL)
+    before, step = setup(SMALL)
     batch = make_batch()
     after, metrics = jax.jit(step)(before, batch)
     return before, after, metrics, batch
@@ -120,9 +118,9 @@ def test_metrics_are_the_published_losses(one_step):
 
 def test_diversity_fades_out():
     """At the end of its schedule the diversity weight is zero: a step equals one without it."""
-    _, state, step = setup(SMALL)
+    state, step = setup(SMALL)
     late = type(state)(jnp.int32(10), state.params, state.ema, state.opt_state)
-    _, _, without = setup(replace(SMALL, loss={"diversity": 0.0}))
+    _, without = setup(replace(SMALL, loss={"diversity": 0.0}))
     first, second = (jax.jit(run)(late, make_batch())[0].params for run in (step, without))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), first, second)
 
@@ -135,14 +133,14 @@ def test_diversity_fades_out():
     ],
 )
 def test_texture_variants_run(texture):
-    _, state, step = setup(replace(SMALL, texture=texture))
+    state, step = setup(replace(SMALL, texture=texture))
     _, metrics = jax.jit(step)(state, make_batch())
     assert all(jnp.isfinite(value) for value in metrics.values())
     assert metrics["generator/latent/texture"] > 0
 
 
 def test_weight_zero_leaves_the_texture_out():
-    _, state, step = setup(replace(SMALL, loss={"texture": 0.0}))
+    state, step = setup(replace(SMALL, loss={"texture": 0.0}))
     shapes = jax.eval_shape(step, state, make_batch())[1]
     assert not any("texture" in name for name in shapes)
 
@@ -151,7 +149,7 @@ def test_eight_devices_equal_one(one_step):
     before, after, metrics, batch = one_step
     mesh = make_mesh()
     assert mesh.size == 8
-    _, _, step = setup(SMALL)
+    _, step = setup(SMALL)
     placed = jax.device_put(before, replicated(mesh))
     compiled = jax.jit(step).lower(placed, to_global(mesh, batch)).compile()
     sharded, sharded_metrics = compiled(placed, to_global(mesh, batch))
