@@ -40,7 +40,9 @@ def main() -> None:
     chosen = flags.parse(Train, args, default=default)
     workdir = chosen.workdir or Path("runs") / config.stem
     step = train_run(chosen.settings, workdir, chosen.data, distributed=chosen.distributed)
-    print(evaluate_run(workdir, step))
+    # One process evaluates; those of a cluster leave that to eval.py.
+    if not chosen.distributed:
+        print(evaluate_run(workdir, step))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python train.py
 
-About 8 minutes on two CPU cores. To expect: HU error towards a smoother kernel cut by more than a
-third, and a Fréchet distance of texture features well below the one before.
+Six minutes on two CPU cores. To expect: towards a smoother kernel the HU error falls by 30 to 60 %;
+in every direction the Fréchet distance of texture features falls, by 35 to 95 %.
 
 The networks are StarGAN v2's, fitted to the task: kernels change fine detail of a few hundredths of
 the window and nothing else, so the generator works at full resolution (a downsampling would lose

@@ -51,8 +51,9 @@ def train_run(config: Config, workdir: Path, data: Path | None, *, distributed: 
     check(config)
     workdir.mkdir(parents=True, exist_ok=True)
     shards = data or (Path(config.data.shards) if config.data.shards else workdir / "phantom")
-    if not data and not config.data.shards:
+    if not data and not config.data.shards and runtime.is_main_process():
         make_phantom(shards, progress=lambda items, total: progress(items, total, "phantom"))
+    runtime.wait_for_all("shards")
     domains = choose_domains(read_manifest(shards), config.data.domains)
     names = tuple(domain.name for domain in domains)
     resolved = dataclasses.replace(

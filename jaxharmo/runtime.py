@@ -5,7 +5,10 @@ from functools import partial
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxharmo.errors import InputError
 
 DATA = "data"
 
@@ -13,10 +16,16 @@ DATA = "data"
 def start_distributed() -> None:
     """Join the processes of a Slurm, Kubernetes or TPU job into one; before any other use of JAX.
 
-    Raises ``RuntimeError`` or ``ValueError`` where there is no cluster to join: a process never
-    goes on alone.
+    Raises ``InputError`` where there is no cluster to join: a process never goes on alone.
     """
-    jax.distributed.initialize()
+    try:
+        jax.distributed.initialize()
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"--distributed: no cluster to join ({reason}); start one process a task under Slurm, "
+            "Kubernetes or on a TPU slice, or leave the option out"
+        ) from error
 
 
 def make_mesh() -> Mesh:
@@ -39,6 +48,11 @@ def to_global(mesh: Mesh, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
     """The batch of all processes on the devices, from the part that this process has read."""
     place = partial(jax.make_array_from_process_local_data, split_by_batch(mesh))
     return {name: place(value) for name, value in batch.items()}
+
+
+def wait_for_all(what: str) -> None:
+    """Return when every process has come here."""
+    multihost_utils.sync_global_devices(what)
 
 
 def is_main_process() -> bool:

@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from jaxharmo.checkpoint import Checkpoints
 from jaxharmo.config import Config
 from jaxharmo.data.pipeline import Batch
+from jaxharmo.errors import InputError
 from jaxharmo.journal import Journal, progress
 from jaxharmo.models.networks import build
 from jaxharmo.runtime import is_main_process, make_mesh, replicated, to_global
@@ -39,6 +41,9 @@ def fit(
     not finite, before such a state is saved.
     """
     mesh = make_mesh()
+    batch_size = config.train.batch_size
+    if batch_size % mesh.size:
+        raise InputError(f"--train.batch-size {batch_size} does not divide by {mesh.size} devices")
     networks = build(config)
     optimizers = build_optimizers(config.optim, networks.__dataclass_fields__)
     start = jax.jit(
@@ -57,8 +62,8 @@ def fit(
             return first
         batches = batches_from(first)
         metrics: Metrics = {}
-        clock = _Clock(rhythm.batch_size)
-        with Journal(workdir, first) as journal:
+        clock = _Clock(batch_size)
+        with Journal(workdir, first) if is_main_process() else nullcontext() as journal:
             for step in progress(range(first + 1, last + 1), last, "training", first):
                 before = metrics
                 state, metrics = train_step(state, to_global(mesh, next(batches)))
@@ -68,12 +73,12 @@ def fit(
                 saved = step % rhythm.checkpoint_every == 0 or step == last
                 drawn = step % rhythm.sample_every == 0 or step == last
                 values = _read(step, metrics) if told or saved else {}
-                if told and is_main_process():
+                if journal and told:
                     journal.scalars(step, values | clock.read(step))
                 if saved:
                     checkpoints.save(step, _parts(state))
-                if drawn and is_main_process():
-                    journal.picture(step, "translations", sample_grid(state.ema))
+                if journal and drawn:
+                    journal.picture(step, "translations", sample_grid(jax.device_get(state.ema)))
     return last
 
 
