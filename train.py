@@ -28,7 +28,7 @@ class Train:
     data: Path | None = None
     """Shard set; without it and data.shards, a phantom is made under the folder of the run."""
     distributed: bool = False
-    """Join the processes of a Slurm, Kubernetes or TPU job; an error where there is none."""
+    """Join the processes of a Slurm, Kubernetes or TPU job, and leave the evaluation to eval.py."""
     settings: Annotated[Config, tyro.conf.arg(name="", prefix_name=False)] = Config()
 
 
@@ -40,7 +40,6 @@ def main() -> None:
     chosen = flags.parse(Train, args, default=default)
     workdir = chosen.workdir or Path("runs") / config.stem
     step = train_run(chosen.settings, workdir, chosen.data, distributed=chosen.distributed)
-    # One process evaluates; those of a cluster leave that to eval.py.
     if not chosen.distributed:
         print(evaluate_run(workdir, step))
 

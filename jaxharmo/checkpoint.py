@@ -19,7 +19,8 @@ class Checkpoints:
     """The checkpoints under ``RUN/checkpoints``; saving runs in the background.
 
     Used as a context manager: leaving it waits for the last save. A save killed half-way leaves no
-    checkpoint, and the one before stays.
+    checkpoint, and the one before stays. The one process that trains names how many to ``keep``;
+    without it nothing is removed, not even what looks like the remains of a killed save.
     """
 
     def __init__(self, workdir: Path, keep: int | None = None):
@@ -31,7 +32,7 @@ class Checkpoints:
             # The caller decides when to save.
             save_decision_policy=decisions.FixedIntervalPolicy(1),
             preservation_policy=policies.LatestN(keep) if keep else policies.PreserveAll(),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=keep is not None,
         )
 
     def __enter__(self) -> "Checkpoints":
@@ -57,11 +58,19 @@ class Checkpoints:
         try:
             return self._checkpointer.load_checkpointables(step, like)  # pyright: ignore[reportReturnType]
         except (ValueError, KeyError, OSError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
+            (reason, *_) = [*str(error).strip().splitlines(), type(error).__name__]
             raise InputError(
-                f"{self._workdir / FOLDER / str(step)}: cannot be restored into this config "
-                f"({reason}); name a new --workdir or the config of the run"
+                f"{self._workdir / FOLDER / str(step)}: damaged, or of another model "
+                f"({reason[:200]}); delete this folder to go on from the checkpoint before it"
             ) from error
+
+
+def has_checkpoints(workdir: Path) -> bool:
+    """Whether training in ``workdir`` would go on from a checkpoint."""
+    if not (workdir / FOLDER).is_dir():
+        return False
+    with Checkpoints(workdir) as checkpoints:
+        return bool(checkpoints.steps)
 
 
 def find_step(workdir: Path, step: int | None) -> int:

@@ -7,13 +7,14 @@ everything that uses the run.
 
 import dataclasses
 import json
-import types
-import typing
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from jaxharmo.errors import InputError
+from jaxharmo.files import write_text
 from jaxharmo.ops.glcm import GlcmConfig, check_features
+from jaxharmo.typed import build
 
 FILE_NAME = "config.json"
 FORMAT_VERSION = 1
@@ -184,9 +185,11 @@ class Config:
 
 def check(config: Config) -> Config:
     """Return ``config`` if its values make sense together, else an ``InputError`` naming one."""
-    data, model = config.data, config.model
+    data, model, optim, train = config.data, config.model, config.optim, config.train
+    low, high = data.window
     rules = {
-        "data.window": (data.window[0] < data.window[1], "must rise"),
+        "data.window": (-32768 <= low < high <= 32767, "must rise, within -32768 to 32767"),
+        "data.domains": (len(set(data.domains)) == len(data.domains), "must differ"),
         "data.crop": (
             data.crop >= 16 and data.crop & (data.crop - 1) == 0,
             "must be a power of two, at least 16",
@@ -195,21 +198,31 @@ def check(config: Config) -> Config:
             model.downsamples >= 0 and 2**model.downsamples * 4 <= data.crop,
             "must leave at least 4 pixels of a crop",
         ),
+        "model.bottleneck": (model.bottleneck >= 1, "must be at least 1"),
+        "model.detail_gain": (model.detail_gain >= 0, "must not be negative"),
         "texture.crop": (
             min(config.texture.crop, data.crop) > config.texture.glcm.reach,
             "must exceed the largest offset",
         ),
-        "train.batch_size": (config.train.batch_size >= 1, "must be at least 1"),
-        "train.steps": (config.train.steps >= 1, "must be at least 1"),
-        "train.log_every": (config.train.log_every >= 1, "must be at least 1"),
-        "train.sample_every": (config.train.sample_every >= 1, "must be at least 1"),
-        "train.checkpoint_every": (config.train.checkpoint_every >= 1, "must be at least 1"),
-        "train.keep_checkpoints": (config.train.keep_checkpoints >= 1, "must be at least 1"),
         "loss.diversity_steps": (config.loss.diversity_steps >= 1, "must be at least 1"),
+        "train.seed": (train.seed >= 0, "must not be negative"),
+        "eval.max_slices": (config.eval.max_slices >= 0, "must not be negative"),
         "eval.batch_size": (config.eval.batch_size >= 1, "must be at least 1"),
         "eval.tile": (config.eval.tile >= 32, "must be at least 32"),
         "eval.bin_width": (config.eval.bin_width > 0, "must be positive"),
     }
+    for name in ("width", "max_width", "style_dim", "latent_dim", "mapping_width"):
+        rules[f"model.{name}"] = (getattr(model, name) >= 1, "must be at least 1")
+    for name in ("adversarial", "r1", "style", "diversity", "cycle", "texture"):
+        rules[f"loss.{name}"] = (0 <= getattr(config.loss, name) < math.inf, "must be 0 or more")
+    for name in ("learning_rate", "mapping_learning_rate"):
+        rules[f"optim.{name}"] = (0 < getattr(optim, name) < math.inf, "must be positive")
+    for name in ("beta1", "beta2", "ema"):
+        rules[f"optim.{name}"] = (0 <= getattr(optim, name) < 1, "must be at least 0 and below 1")
+    rules["optim.weight_decay"] = (0 <= optim.weight_decay < math.inf, "must be 0 or more")
+    steps = ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every")
+    for name in (*steps, "keep_checkpoints"):
+        rules[f"train.{name}"] = (getattr(train, name) >= 1, "must be at least 1")
     for name, (holds, demand) in rules.items():
         if not holds:
             raise InputError(f"--{name} {demand}")
@@ -230,7 +243,7 @@ def from_json(text: str) -> Config:
         raise InputError(f"not JSON ({error})") from error
     if not isinstance(content, dict) or content.pop("format_version", None) != FORMAT_VERSION:
         raise InputError(f"not a config of format version {FORMAT_VERSION}")
-    return check(_build(Config, content, "config"))
+    return check(build(Config, content, "config"))
 
 
 def read_config(workdir: Path) -> Config:
@@ -239,41 +252,14 @@ def read_config(workdir: Path) -> Config:
     if not path.is_file():
         raise InputError(f"{workdir}: no {FILE_NAME} in it; name a folder that train.py wrote")
     try:
-        return from_json(path.read_text(encoding="utf-8"))
-    except InputError as error:
+        config = from_json(path.read_text(encoding="utf-8"))
+    except (InputError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
+    if not config.data.domains:
+        raise InputError(f"{path}: names no domains; it is not a config that train.py wrote")
+    return config
 
 
 def write_config(workdir: Path, config: Config) -> None:
     """Write ``RUN/config.json``, atomically."""
-    partial = workdir / f"{FILE_NAME}.partial"
-    partial.write_text(to_json(config), encoding="utf-8")
-    partial.replace(workdir / FILE_NAME)
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """Turn parsed JSON into the annotated type ``kind``, checking every leaf."""
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        if not isinstance(value, dict) or set(value) - set(hints):
-            unknown = sorted(set(value) - set(hints)) if isinstance(value, dict) else value
-            raise InputError(f"{where}: unknown {unknown}")
-        fields = {
-            name: _build(hints[name], item, f"{where}.{name}") for name, item in value.items()
-        }
-        try:
-            return typing.cast(type, kind)(**fields)
-        except ValueError as error:
-            raise InputError(f"{where}: {error}") from error
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal and value in arguments:
-        return value
-    if origin is tuple and isinstance(value, list):
-        items = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-        if len(items) == len(value):
-            return tuple(_build(item, part, where) for item, part in zip(items, value, strict=True))
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and not isinstance(kind, types.GenericAlias) and type(value) is kind:
-        return value
-    raise InputError(f"{where}: {value!r} is not {getattr(kind, '__name__', kind)}")
+    write_text(workdir / FILE_NAME, to_json(config))

@@ -1,41 +1,43 @@
 """A run from start to verdict: shards and config in, checkpoints and a report out."""
 
 import dataclasses
-import importlib.util
 import json
+import runpy
 import sys
 from pathlib import Path
 
 from jaxharmo import config as configs
 from jaxharmo import runtime
+from jaxharmo.checkpoint import has_checkpoints
 from jaxharmo.config import Config, check, read_config, write_config
-from jaxharmo.data.manifest import choose_domains, read_manifest
+from jaxharmo.data.manifest import Domain, choose_domains, read_manifest
 from jaxharmo.data.phantom import make_phantom
 from jaxharmo.data.pipeline import Share, sample_sources, training_batches
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate, verdict_table
+from jaxharmo.files import make_folder
 from jaxharmo.journal import progress
 from jaxharmo.training.loop import fit
 from jaxharmo.translator import load_translator
 
-_MAY_CHANGE = ("train.steps", "train.log_every", "train.sample_every", "train.checkpoint_every")
+_MAY_CHANGE = tuple(
+    f"train.{name}"
+    for name in ("steps", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints")
+)
 
 
 def config_from_file(path: Path) -> Config:
     """What ``get_config()`` of a Python file returns; ``InputError`` where there is none."""
     if not path.is_file():
         raise InputError(f"{path}: no such config; the project's own are in configs/")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
     # As a script may, a config may import its neighbours.
     sys.path.insert(0, str(path.parent.absolute()))
     try:
-        spec.loader.exec_module(module)
+        config = runpy.run_path(str(path)).get("get_config", lambda: None)()
+    except Exception as error:
+        raise InputError(f"{path}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
-    config = getattr(module, "get_config", lambda: None)()
     if not isinstance(config, Config):
         raise InputError(f"{path}: has no get_config() that returns a jaxharmo Config")
     return config
@@ -49,7 +51,7 @@ def train_run(config: Config, workdir: Path, data: Path | None, *, distributed: 
     if distributed:
         runtime.start_distributed()
     check(config)
-    workdir.mkdir(parents=True, exist_ok=True)
+    make_folder(workdir)
     shards = data or (Path(config.data.shards) if config.data.shards else workdir / "phantom")
     if not data and not config.data.shards and runtime.is_main_process():
         make_phantom(shards, progress=lambda items, total: progress(items, total, "phantom"))
@@ -60,8 +62,10 @@ def train_run(config: Config, workdir: Path, data: Path | None, *, distributed: 
         config,
         data=dataclasses.replace(config.data, shards=str(shards.absolute()), domains=names),
     )
-    if (workdir / configs.FILE_NAME).exists():
+    _check_evaluable(domains, config.eval.split, shards)
+    if has_checkpoints(workdir):
         _check_unchanged(read_config(workdir), resolved, workdir)
+    sources = sample_sources(shards, domains, resolved.data, 2**config.model.downsamples)
     if runtime.is_main_process():
         write_config(workdir, resolved)
     train, settings = resolved.train, resolved.data
@@ -77,7 +81,6 @@ def train_run(config: Config, workdir: Path, data: Path | None, *, distributed: 
             share=Share(*runtime.process()),
         )
 
-    sources = sample_sources(shards, domains, settings, 2**config.model.downsamples)
     return fit(resolved, workdir, batches_from, sources)
 
 
@@ -88,15 +91,22 @@ def evaluate_run(
     settings: configs.EvalConfig | None = None,
 ) -> str:
     """Evaluate a checkpoint into ``RUN/eval/<step>/``; returns the table of its verdict."""
-    translator = load_translator(workdir, step)
+    translator = load_translator(workdir, step, settings)
     config = translator.config
-    if settings:
-        config = check(dataclasses.replace(config, eval=settings))
     shards = data or Path(config.data.shards)
     output = workdir / "eval" / str(translator.step)
     model = f"{workdir.name}, step {translator.step}, weights {translator.digest[:12]}"
     metrics = evaluate(translator, shards, config, output, model=model)
     return f"{verdict_table(metrics)}\n{output / 'report.html'}"
+
+
+def _check_evaluable(domains: tuple[Domain, ...], split: str, shards: Path) -> None:
+    """Said before the training rather than after it."""
+    if sum(bool(domain.slices.get(split)) for domain in domains) < 2:
+        raise InputError(
+            f"{shards}: fewer than two of the domains have slices in the split '{split}' to "
+            "evaluate on; choose another --eval.split or other --data.domains"
+        )
 
 
 def _check_unchanged(old: Config, new: Config, workdir: Path) -> None:

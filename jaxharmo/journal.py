@@ -1,6 +1,7 @@
 """What a run tells: scalars and pictures, to JSON lines, TensorBoard and the console."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from jaxtyping import UInt8
 from skimage.io import imsave
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
+
+from jaxharmo.files import write_text
 
 Item = TypeVar("Item")
 METRICS = "metrics.jsonl"
@@ -53,11 +56,16 @@ class Journal:
 def _keep_until(path: Path, step: int) -> None:
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    write_text(path, "".join(line for line in lines if _step_of(line) <= step))
+
+
+def _step_of(line: str) -> float:
+    """The step that a whole line tells of; infinite for one that a crash left damaged."""
+    try:
+        return json.loads(line)["step"] if line.endswith("\n") else math.inf
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 def progress(items: Iterable[Item], total: int, what: str, start: int = 0) -> Iterator[Item]:

@@ -21,7 +21,7 @@ def start_distributed() -> None:
     try:
         jax.distributed.initialize()
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        (reason, *_) = [*str(error).strip().splitlines(), type(error).__name__]
         raise InputError(
             f"--distributed: no cluster to join ({reason}); start one process a task under Slurm, "
             "Kubernetes or on a TPU slice, or leave the option out"

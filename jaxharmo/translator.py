@@ -1,5 +1,6 @@
 """A trained run as one function: slices in HU and a target domain in, slices in HU out."""
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from functools import cached_property, partial
@@ -11,9 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jaxharmo.checkpoint import Checkpoints, find_step
-from jaxharmo.config import Config, read_config
+from jaxharmo.config import Config, EvalConfig, check, read_config
 from jaxharmo.errors import InputError
-from jaxharmo.models.networks import Networks, Params, build, init
+from jaxharmo.models.networks import AVERAGED, Networks, Params, build, init
 from jaxharmo.ops.intensity import Window, denormalize, normalize
 
 _STYLE_SAMPLES = 256
@@ -66,20 +67,26 @@ class Translator:
         return np.concatenate(translated) if translated else np.zeros(hu.shape, np.float32)
 
 
-def load_translator(workdir: Path | str, step: int | None = None) -> Translator:
+def load_translator(
+    workdir: Path | str, step: int | None = None, settings: EvalConfig | None = None
+) -> Translator:
     """The run in ``workdir`` at ``step``, or at its newest checkpoint.
+
+    ``settings`` replace those of the run, among them how many slices are translated at a time.
 
     Raises ``InputError`` where there is no run, no checkpoint, or none of that step.
     """
     workdir = Path(workdir)
     config = read_config(workdir)
+    if settings:
+        config = check(dataclasses.replace(config, eval=settings))
     step = find_step(workdir, step)
     networks = build(config)
     like = jax.eval_shape(lambda key: init(networks, config, key), jax.random.key(0))
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     averaged = {
         name: jax.tree.map(lambda leaf: leaf.update(sharding=device), like[name])
-        for name in ("generator", "mapping_network", "style_encoder")
+        for name in AVERAGED
     }
     with Checkpoints(workdir) as checkpoints:
         return Translator(config, checkpoints.restore(step, {"ema": averaged})["ema"], step)

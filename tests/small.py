@@ -28,7 +28,7 @@ SMALL = Config(
     ),
     texture=TextureConfig(glcm=GlcmConfig(levels=16)),
     loss=LossConfig(diversity_steps=10),
-    optim=OptimConfig(learning_rate=1e-3, mapping_learning_rate=1e-4, ema=0.9),
+    optim=OptimConfig(learning_rate=1e-3, mapping_learning_rate=1e-4, weight_decay=0.0, ema=0.9),
     train=TrainConfig(
         steps=4, batch_size=8, log_every=1, sample_every=4, checkpoint_every=2, seed=3
     ),

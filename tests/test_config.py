@@ -35,6 +35,13 @@ def test_written_config_reads_back(tmp_path):
         (("texture", "compare"), "nothing", "texture.compare"),
         (("texture", "glcm", "levels"), 1, "levels"),
         (("data", "crop"), 100, "data.crop"),
+        (("data", "window"), [-1e9, 400.0], "data.window"),
+        (("data", "domains"), ["A", "A"], "data.domains"),
+        (("model", "width"), 0, "model.width"),
+        (("optim", "learning_rate"), float("nan"), "learning_rate"),
+        (("optim", "ema"), 5.0, "optim.ema"),
+        (("train", "seed"), -1, "train.seed"),
+        (("texture", "features"), ["contarst"], "contarst"),
     ],
 )
 def test_bad_json_names_the_field(path, value, named):
@@ -58,6 +65,28 @@ def test_every_field_is_documented(part):
 def test_missing_run_is_named(tmp_path):
     with pytest.raises(InputError, match=r"config\.json"):
         read_config(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[]", b"null", to_json(Config()).encode()])
+def test_damaged_config_is_bad_input(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"config\.json"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def get_config(:\n",
+        "import jaxharmo.nothing\n",
+        "from jaxharmo.config import Config\ndef get_config():\n    return Config(trian=1)\n",
+    ],
+)
+def test_config_file_with_an_error(tmp_path, code):
+    path = tmp_path / "wrong.py"
+    path.write_text(code)
+    with pytest.raises(InputError, match=r"wrong\.py: .*Error"):
+        config_from_file(path)
 
 
 def test_config_file_without_get_config(tmp_path):

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from jaxharmo.errors import InputError
+from jaxharmo.files import write_text
+from jaxharmo.typed import build
 
 FORMAT_VERSION = 1
 FILE_NAME = "dataset.json"
@@ -67,9 +69,8 @@ def unique_slugs(names: list[str]) -> list[str]:
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write ``dataset.json``, atomically and last: it marks the shard set as complete."""
     content = {"format_version": FORMAT_VERSION} | dataclasses.asdict(manifest)
-    partial = directory / f"{FILE_NAME}.partial"
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(directory / FILE_NAME)
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    write_text(directory / FILE_NAME, text + "\n")
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -82,21 +83,11 @@ def read_manifest(directory: Path) -> Manifest:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("format_version")
-        if version != FORMAT_VERSION:
-            raise InputError(
-                f"{path}: format version {version}, this release reads {FORMAT_VERSION}"
-            )
-        domains = tuple(Domain(**domain) for domain in content.pop("domains"))
-        low, high = content.pop("window")
-        paired = tuple((a, b) for a, b in content.pop("paired"))
-        manifest = Manifest(
-            domains=domains, window=(float(low), float(high)), paired=paired, **content
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{path}: not a readable manifest ({error}); prepare the set again"
-        ) from error
+        if not isinstance(content, dict) or content.pop("format_version", None) != FORMAT_VERSION:
+            raise InputError(f"not of format version {FORMAT_VERSION}")
+        manifest = build(Manifest, content, "manifest")
+    except (ValueError, InputError) as error:
+        raise InputError(f"{path}: not a manifest ({error}); prepare the set again") from error
     if any(domain.slug != slugify(domain.slug) for domain in manifest.domains):
         raise InputError(f"{path}: a domain slug is not a plain file name; prepare the set again")
     return manifest

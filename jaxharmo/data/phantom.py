@@ -33,6 +33,7 @@ from jaxharmo.data.manifest import (
 from jaxharmo.data.records import Slice, SliceHeader
 from jaxharmo.data.shards import ShardWriter
 from jaxharmo.errors import InputError
+from jaxharmo.files import make_folder
 
 WINDOW = (-1024.0, 3071.0)
 _FREQUENCY = np.arange(0.125, 6.7, 0.5)
@@ -99,6 +100,9 @@ def make_phantom(
         if manifest.provenance == provenance:
             return manifest
         raise InputError(f"{directory}: holds another data set; name a new folder")
+    make_folder(directory)
+    if {entry.name for entry in directory.iterdir()} - set(SPLITS):
+        raise InputError(f"{directory}: not empty and no phantom; name a new folder")
     names = [f"PHANTOM Ellipse -- {kernel}" for kernel in config.kernels]
     slugs = unique_slugs(names)
     split_of = _splits(config.patients)

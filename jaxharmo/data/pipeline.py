@@ -62,10 +62,7 @@ def training_batches(
         raise InputError(
             f"--train.batch-size {batch_size} does not divide among {share.processes} processes"
         )
-    sources = [SliceSource(shards, "train", domain) for domain in domains]
-    for domain, source in zip(domains, sources, strict=True):
-        if not source:
-            raise InputError(f"{shards}: no training slices of '{domain.name}'; leave it out")
+    sources = _training_slices(shards, domains)
     sampler = _Sampler(sources, config, seed)
 
     def example(index: int) -> Batch:
@@ -84,15 +81,20 @@ def sample_sources(
 
     The size is a multiple of ``multiple`` and no smaller than a training crop.
     """
-    slices = []
-    for domain in domains:
-        source = SliceSource(shards, "train", domain)
-        slices.append(source[len(source) // 2])
+    slices = [source[len(source) // 2] for source in _training_slices(shards, domains)]
     longest = max(config.crop, *(side for item in slices for side in item.pixels.shape))
     whole = dataclasses.replace(
         config, crop=math.ceil(longest / multiple) * multiple, crop_position="center"
     )
     return np.stack([crop(item, whole, np.random.default_rng(0)) for item in slices])
+
+
+def _training_slices(shards: Path, domains: tuple[Domain, ...]) -> list[SliceSource]:
+    sources = [SliceSource(shards, "train", domain) for domain in domains]
+    for domain, source in zip(domains, sources, strict=True):
+        if not source:
+            raise InputError(f"{shards}: no training slices of '{domain.name}'; leave it out")
+    return sources
 
 
 class _Sampler:

@@ -55,9 +55,12 @@ def encode(item: Slice) -> bytes:
 
 def decode(record: bytes) -> Slice:
     """Unpack a record; ``ValueError`` where the bytes are not one."""
-    (length,) = _LENGTH.unpack_from(record)
-    fields = json.loads(record[_LENGTH.size : _LENGTH.size + length])
-    shape = fields.pop("shape")
-    pixels = np.frombuffer(record, "<i2", offset=_LENGTH.size + length).reshape(shape)
-    lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-    return Slice(SliceHeader(**(fields | lists)), pixels)
+    try:
+        (length,) = _LENGTH.unpack_from(record)
+        fields = json.loads(record[_LENGTH.size : _LENGTH.size + length])
+        shape = fields.pop("shape")
+        pixels = np.frombuffer(record, "<i2", offset=_LENGTH.size + length).reshape(shape)
+        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return Slice(SliceHeader(**(fields | lists)), pixels)
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a slice record ({error})") from error

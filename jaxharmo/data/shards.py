@@ -1,6 +1,7 @@
 """Writing and reading the ArrayRecord shards of a data set."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, SupportsIndex
@@ -10,6 +11,7 @@ from grain.sources import ArrayRecordDataSource
 
 from jaxharmo.data.manifest import Domain, shard_paths
 from jaxharmo.data.records import Slice, decode, encode
+from jaxharmo.errors import InputError
 
 SHARD_BYTES = 256 * 2**20
 
@@ -74,9 +76,11 @@ class SliceSource(Sequence[Slice]):
     """Random access to all slices of one domain and split, in the order of their writing."""
 
     def __init__(self, directory: Path, split: str, domain: Domain):
-        paths = shard_paths(directory, split, domain)
-        # Grain refuses a source without files.
-        self._records: Any = ArrayRecordDataSource([str(path) for path in paths]) if paths else []
+        self._name = f"{directory / split}, '{domain.name}'"
+        paths = [str(path) for path in shard_paths(directory, split, domain)]
+        with self._damage_told():
+            # Grain refuses a source without files.
+            self._records: Any = ArrayRecordDataSource(paths) if paths else []
 
     def __len__(self) -> int:
         return len(self._records)
@@ -85,4 +89,12 @@ class SliceSource(Sequence[Slice]):
         # Grain checks the bounds of an iteration with an assertion.
         if index.__index__() >= len(self):
             raise IndexError(index)
-        return decode(self._records[index.__index__()])
+        with self._damage_told():
+            return decode(self._records[index.__index__()])
+
+    @contextlib.contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{self._name}: a shard is damaged; prepare the set again") from error

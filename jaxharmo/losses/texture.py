@@ -23,8 +23,9 @@ _EPSILON = 1e-6
 def texture_grids(images: Float[Array, "b h w 1"], config: TextureConfig) -> Grids:
     """Feature grids of the central ``config.crop`` square of images in [-1, 1], in float32."""
     height, width = images.shape[1:3]
-    top, left = max(0, (height - config.crop) // 2), max(0, (width - config.crop) // 2)
-    central = images[:, top : height - top, left : width - left, 0].astype(jnp.float32)
+    tall, wide = min(height, config.crop), min(width, config.crop)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    central = images[:, top : top + tall, left : left + wide, 0].astype(jnp.float32)
     features = glcm_features(central, config.glcm, config.features)
     return {name: values.reshape(-1, 4, 4) for name, values in features.items()}
 

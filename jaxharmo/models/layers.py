@@ -76,7 +76,7 @@ class StyleModulation(nn.Module):
 
     @nn.compact
     def __call__(self, x: Features, style: Float[Array, "b s"]) -> Features:
-        scale, shift = jnp.split(nn.Dense(2 * x.shape[-1])(style)[:, None, None], 2, axis=-1)
+        scale, shift = jnp.split(Dense(2 * x.shape[-1])(style)[:, None, None], 2, axis=-1)
         return (1 + scale) * (instance_norm(x) if self.normalize else x) + shift
 
 

@@ -15,6 +15,9 @@ from jaxharmo.models.texture_attention import TextureAttention
 Params = dict[str, dict]
 """Parameters by the name of their network, the field names of ``Networks``."""
 
+AVERAGED = ("generator", "mapping_network", "style_encoder")
+"""Networks whose weights are averaged; evaluation and harmonization use the average."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
@@ -51,7 +54,10 @@ def build(config: Config) -> Networks:
 
 
 def init(networks: Networks, config: Config, key: jax.Array) -> Params:
-    """First parameters of every network, float32; kernels He normal, biases zero."""
+    """First parameters of every network, float32.
+
+    Kernels He normal, biases zero; the last kernel of a residual generator is zero.
+    """
     image = jnp.zeros((1, config.data.crop, config.data.crop, 1))
     style = jnp.zeros((1, config.model.style_dim))
     latent = jnp.zeros((1, config.model.latent_dim))

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxharmo.models.layers import Dense
+
 
 class TextureAttention(nn.Module):
     """Let every cell of the (angle, distance) grid attend to the others.
@@ -19,7 +21,7 @@ class TextureAttention(nn.Module):
     @nn.compact
     def __call__(self, grid: Float[Array, "b 4 4"]) -> Float[Array, "b 4 4"]:
         cells = grid.reshape(grid.shape[0], -1, 1)
-        query, key = nn.Dense(1, name="query")(cells), nn.Dense(1, name="key")(cells)
+        query, key = Dense(1, name="query")(cells), Dense(1, name="key")(cells)
         gate = self.param("gate", nn.initializers.constant(-4.0), ())
         attention = jax.nn.softmax(query * jnp.swapaxes(key, 1, 2), axis=-1)
         openness = jax.nn.sigmoid(gate)

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int
 
 # Beyond so many σ a float32 Gaussian weight is lost in rounding.
 _GAUSSIAN_REACH = 5.5
+_LEAST_MASS = 1e-12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,8 +84,11 @@ def moments(image: Float[Array, "h w"], binning: Binning) -> Moments:
         reach = binning.sigma
         coordinate = jnp.clip(coordinate, -reach, binning.levels - 1 + reach)
     mass, first, second = _gaussian_sums(coordinate, binning.levels, binning.sigma)
-    shift = first / mass
-    variance = second / mass - shift**2
+    # Far outside the range an unnormalised pixel has no weight, and its moments no meaning.
+    weighs = mass > _LEAST_MASS
+    divisor = jnp.where(weighs, mass, 1)
+    shift = jnp.where(weighs, first / divisor, 0)
+    variance = jnp.where(weighs, second / divisor - shift**2, 0)
     total = jnp.ones_like(mass) if binning.normalised else mass
     return Moments(total, coordinate + shift, variance)
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxharmo.config import Config
+from jaxharmo.errors import InputError
 from jaxharmo.models.networks import build
 from jaxharmo.profiling.timing import measure_device
 from jaxharmo.runtime import make_mesh, replicated, to_global
@@ -25,6 +26,10 @@ def profile_step(config: Config, *, repeats: int) -> dict:
     share of the measured rate of a float32 matrix product.
     """
     mesh = make_mesh()
+    if repeats < 1 or config.train.batch_size % mesh.size:
+        raise InputError(
+            f"--repeats must be at least 1, the batch must divide by {mesh.size} devices"
+        )
     networks = build(config)
     optimizers = build_optimizers(config.optim, networks.__dataclass_fields__)
     state = jax.jit(

@@ -49,7 +49,9 @@ def fit(
     start = jax.jit(
         lambda: init_state(networks, optimizers, config), out_shardings=replicated(mesh)
     )
-    train_step = jax.jit(build_step(networks, optimizers, config), donate_argnums=0)
+    train_step = jax.jit(
+        build_step(networks, optimizers, config), donate_argnums=0, out_shardings=replicated(mesh)
+    )
     sample_grid = build_sample_grid(networks, config, sources)
     rhythm, last = config.train, config.train.steps
     with Checkpoints(workdir, rhythm.keep_checkpoints) as checkpoints:
@@ -75,10 +77,10 @@ def fit(
                 values = _read(step, metrics) if told or saved else {}
                 if journal and told:
                     journal.scalars(step, values | clock.read(step))
-                if saved:
-                    checkpoints.save(step, _parts(state))
                 if journal and drawn:
                     journal.picture(step, "translations", sample_grid(jax.device_get(state.ema)))
+                if saved:
+                    checkpoints.save(step, _parts(state))
     return last
 
 

@@ -6,11 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxharmo.config import Config
-from jaxharmo.models.networks import Networks, Params, init
+from jaxharmo.models.networks import AVERAGED, Networks, Params, init
 from jaxharmo.training.optim import Optimizers
-
-AVERAGED = ("generator", "mapping_network", "style_encoder")
-"""Networks whose weights are averaged; evaluation and harmonization use the average."""
 
 
 @jax.tree_util.register_dataclass

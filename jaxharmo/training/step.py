@@ -73,6 +73,8 @@ def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> Tr
             )
             params, opt_state, terms = minimise(objective, trained, params, opt_state)
             metrics |= {f"generator/{source}/{name}": value for name, value in terms.items()}
+        # Tells of a gradient that was not finite, though every loss before it was.
+        metrics["parameters/norm"] = optax.tree.norm(params)
         ema = update_average(state.ema, params, config.optim.ema)
         return TrainState(state.step + 1, params, ema, opt_state), metrics
 

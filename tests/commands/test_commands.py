@@ -158,4 +158,7 @@ def test_wrong_use_is_one_line(phantom, tmp_path):
     assert_one_line(jaxharmo("prepare", text, tmp_path / "out"), text)
     assert_one_line(jaxharmo("prepare", tmp_path / "none", tmp_path / "out"), "none")
     assert_one_line(jaxharmo("phantom", phantom), phantom)
+    assert_one_line(jaxharmo("phantom", text), text)
+    assert_one_line(jaxharmo("phantom", text / "a.dcm"), "a.dcm")
+    assert_one_line(run("train.py", "--data", phantom, "--workdir", text / "a.dcm"), "a.dcm")
     assert not (tmp_path / "out").exists()

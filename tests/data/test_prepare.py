@@ -88,7 +88,7 @@ def test_series_are_told_apart_and_sorted_by_position(tmp_path):
     (found,) = [each for each in series if kernel_of(each.domain) == "B70f"]
     assert [item.path for item in found.slices] == sharp
     assert found.positions == (0.0, 2.5, 5.0, 7.5, 10.0, 12.5)
-    assert found.spacing == (0.75, 0.75)
+    assert found.slices[0].spacing == (0.75, 0.75)
 
 
 def test_positions_are_along_the_normal_of_any_plane(tmp_path):

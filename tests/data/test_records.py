@@ -62,6 +62,30 @@ def test_a_failure_leaves_no_shard(tmp_path):
     assert not list((tmp_path / "train").iterdir())
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        *(b"", b"ab", b"\0\0\0\0", b"\2\0\0\0[]", b"\2\0\0\0{}"),
+        *(encode(make_slice())[:end] for end in (40, -1)),
+        encode(make_slice()) + b"ab",
+    ],
+)
+def test_damaged_records_are_value_errors(record):
+    with pytest.raises(ValueError, match="not a slice record"):
+        decode(record)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: bytes(len(b))])
+def test_a_damaged_shard_is_bad_input(tmp_path, damage):
+    with ShardWriter(tmp_path, "train", "a") as writer:
+        writer.write(make_slice())
+    domain = Domain(index=0, name="A", slug="a", slices={"train": 1})
+    (path,) = shard_paths(tmp_path, "train", domain)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match="'A'"):
+        list(SliceSource(tmp_path, "train", domain))
+
+
 def test_manifest_survives_json(tmp_path):
     manifest = Manifest(
         window=(-1024.0, 3071.0),

@@ -1,7 +1,7 @@
 import itertools
 import json
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from small import SMALL, make_batch, replace
@@ -9,6 +9,7 @@ from small import SMALL, make_batch, replace
 from jaxharmo.checkpoint import Checkpoints, find_step
 from jaxharmo.config import write_config
 from jaxharmo.errors import InputError
+from jaxharmo.journal import Journal
 from jaxharmo.training.loop import fit
 from jaxharmo.translator import load_translator
 
@@ -73,6 +74,22 @@ def test_a_finished_run_is_left_alone(uninterrupted):
     assert weights(uninterrupted) == before
 
 
+def test_metrics_damaged_by_a_crash_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n\0\0\n{"step": 2}\n{"step": 3}\n{"st')
+    with Journal(tmp_path, 2) as journal:
+        journal.scalars(3, {"loss": 1.0})
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3]
+
+
+def test_readers_leave_a_save_under_way_alone(uninterrupted):
+    under_way = uninterrupted / "checkpoints" / "5.orbax-checkpoint-tmp"
+    under_way.mkdir()
+    assert find_step(uninterrupted, None) == 4
+    assert under_way.is_dir()
+    under_way.rmdir()
+
+
 def test_old_checkpoints_are_dropped(tmp_path):
     train(tmp_path, 3, checkpoint_every=1, keep_checkpoints=2)
     with Checkpoints(tmp_path) as checkpoints:
@@ -83,7 +100,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr("jaxharmo.training.loop.build_step", lambda *_: broken_step)
 
     def broken_step(state, batch):
-        return state, {"generator/latent/cycle": jax.numpy.array(float("nan"))}
+        return state, {"generator/latent/cycle": jnp.array(jnp.nan)}
 
     with pytest.raises(FloatingPointError, match=r"step 1: generator/latent/cycle"):
         train(tmp_path, 2)
@@ -93,7 +110,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
 
 def test_another_model_cannot_be_restored_into(uninterrupted):
     config = replace(SMALL, model={"width": 8}, train={"steps": 6})
-    with pytest.raises(InputError, match="cannot be restored"):
+    with pytest.raises(InputError, match="of another model"):
         fit(config, uninterrupted, batches_from, SOURCES)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from jaxharmo.data.prepare.splits import Splits, make_splits
 from jaxharmo.data.records import Slice, SliceHeader
 from jaxharmo.data.shards import ShardWriter
 from jaxharmo.errors import InputError
+from jaxharmo.files import write_text
 
 SKIPPED_NAME = "skipped.csv"
 Window = tuple[float, float]
@@ -214,10 +216,8 @@ def _main_reason(skipped: list[Skipped]) -> str:
 
 def _write_skipped(path: Path, skipped: list[Skipped]) -> None:
     """``skipped.csv``, atomically; bytes of a file name that are no text are escaped."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("file", "reason"))
-        for item in sorted(skipped, key=lambda item: item.file):
-            writer.writerow((item.file, item.reason))
-    partial.replace(path)
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(("file", "reason"))
+    writer.writerows((item.file, item.reason) for item in sorted(skipped, key=lambda s: s.file))
+    write_text(path, table.getvalue(), errors="backslashreplace")

@@ -8,6 +8,7 @@ from jaxharmo.data.manifest import FILE_NAME as MANIFEST_NAME
 from jaxharmo.data.manifest import SPLITS, Manifest, read_manifest
 from jaxharmo.data.prepare.headers import Skipped
 from jaxharmo.errors import InputError
+from jaxharmo.files import make_folder, write_text
 
 FILE_NAME = "progress.json"
 
@@ -35,12 +36,10 @@ class Progress:
 
     def save(self) -> None:
         """Write the file, atomically; makes the folder where there is none."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        make_folder(self._directory)
         done = {slug: dataclasses.asdict(result) for slug, result in self.done.items()}
         content = {"provenance": self._provenance, "done": done}
-        partial = self._directory / f"{FILE_NAME}.partial"
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        partial.replace(self._directory / FILE_NAME)
+        write_text(self._directory / FILE_NAME, json.dumps(content))
 
     def load(self) -> None:
         """Take over what an earlier run with the same provenance has done; discard all else."""

@@ -34,11 +34,6 @@ class Series:
         return self.slices[0].domain
 
     @property
-    def spacing(self) -> tuple[float, float]:
-        """Between rows and between columns, mm."""
-        return self.slices[0].spacing
-
-    @property
     def positions(self) -> tuple[float, ...]:
         """Of the slices along the normal, mm."""
         return tuple(item.position for item in self.slices)
