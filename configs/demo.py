@@ -41,6 +41,6 @@ def get_config() -> Config:
         loss=LossConfig(r1=0.05, diversity=0.0, cycle=10.0, texture=0.1),
         optim=OptimConfig(learning_rate=3e-4, mapping_learning_rate=3e-6, ema=0.99),
         train=TrainConfig(
-            steps=700, batch_size=8, log_every=50, sample_every=350, checkpoint_every=100
+            steps=600, batch_size=8, log_every=50, sample_every=300, checkpoint_every=100
         ),
     )

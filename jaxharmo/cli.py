@@ -16,7 +16,7 @@ from jaxharmo.data.prepare import prepare
 from jaxharmo.errors import InputError
 from jaxharmo.experiment import config_from_file
 from jaxharmo.harmonize.series import harmonize_series
-from jaxharmo.journal import progress
+from jaxharmo.journal import progress, tell
 from jaxharmo.ops.glcm import GlcmConfig
 from jaxharmo.profiling.glcm import profile_glcm
 from jaxharmo.profiling.step import profile_step
@@ -52,7 +52,7 @@ class Prepare:
 
     def run(self) -> None:
         """Prepare and say what was found."""
-        manifest = prepare(self.dicom_dir, self.shard_dir, report=_tell)
+        manifest = prepare(self.dicom_dir, self.shard_dir, report=tell)
         print(_summary(self.shard_dir, manifest))
 
 
@@ -82,7 +82,7 @@ class Harmonize:
             self.output,
             model=f"step {translator.step}",
             digest=translator.digest,
-            report=_tell,
+            report=tell,
         )
         print(f"{self.output}: {count} slices as '{self.to}'")
 
@@ -174,10 +174,6 @@ def _print_figures(figures: dict, path: Path | None) -> None:
         print(f"{name:24} {value:.6g}" if isinstance(value, float) else f"{name:24} {value}")
     if path:
         path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr)
 
 
 def _summary(directory: Path, manifest: Manifest) -> str:

@@ -103,7 +103,8 @@ class LossConfig:
     style: float = 1.0
     """Style reconstruction."""
     diversity: float = 1.0
-    """Diversity between two styles of one domain; falls linearly to zero."""
+    """Diversity between two styles of one domain; falls linearly to zero. 0 leaves it, and the
+    second translation it needs, out of the compiled step."""
     diversity_steps: int = 100_000
     """Steps until the diversity weight is zero."""
     cycle: float = 1.0

@@ -68,6 +68,11 @@ def _step_of(line: str) -> float:
         return math.inf
 
 
+def tell(message: str) -> None:
+    """One line for the user who waits; what a command is asked for goes to standard output."""
+    print(message, file=sys.stderr, flush=True)
+
+
 def progress(items: Iterable[Item], total: int, what: str, start: int = 0) -> Iterator[Item]:
     """Show how far ``items`` have come: a bar on a terminal, about ten plain lines elsewhere."""
     if sys.stderr.isatty():
@@ -76,4 +81,4 @@ def progress(items: Iterable[Item], total: int, what: str, start: int = 0) -> It
     for number, item in enumerate(items, start + 1):
         yield item
         if number == total or number * 10 // total > (number - 1) * 10 // total:
-            print(f"{what}: {number}/{total}", file=sys.stderr, flush=True)
+            tell(f"{what}: {number}/{total}")

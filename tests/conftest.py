@@ -3,9 +3,13 @@ import tempfile
 from pathlib import Path
 
 # Before JAX starts, and for the commands that tests run: tests compile much and compute little.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
-_cache = tempfile.TemporaryDirectory(prefix="jaxharmo-compiled-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+# Workers of pytest-xdist inherit both.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XLA_FLAGS"] = (
+        f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+    )
+    _cache = tempfile.TemporaryDirectory(prefix="jaxharmo-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 
 import jax
 import pytest

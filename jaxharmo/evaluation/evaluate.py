@@ -32,6 +32,7 @@ from jaxharmo.config import Config
 from jaxharmo.evaluation.pairs import PairJudge, Translate
 from jaxharmo.evaluation.results import mean_scores, write_results
 from jaxharmo.evaluation.slices import open_domains
+from jaxharmo.journal import tell
 
 FORMAT_VERSION = 1
 
@@ -46,7 +47,7 @@ def evaluate(
     output: Path,
     *,
     model: str,
-    report: Callable[[str], None] = print,
+    report: Callable[[str], None] = tell,
 ) -> dict:
     """Evaluate every ordered pair of domains, write ``output`` and return what is in metrics.json.
 

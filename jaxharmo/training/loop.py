@@ -1,7 +1,6 @@
 """The training loop: restore, then step, tell and save until the run is done."""
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -15,7 +14,7 @@ from jaxharmo.checkpoint import Checkpoints
 from jaxharmo.config import Config
 from jaxharmo.data.pipeline import Batch
 from jaxharmo.errors import InputError
-from jaxharmo.journal import Journal, progress
+from jaxharmo.journal import Journal, progress, tell
 from jaxharmo.models.networks import build
 from jaxharmo.runtime import is_main_process, make_mesh, replicated, to_global
 from jaxharmo.training.objectives import Metrics
@@ -59,7 +58,7 @@ def fit(
         first = max(checkpoints.steps, default=0)
         if first:
             state = _merge(**checkpoints.restore(first, _parts(state)))
-            print(f"going on from step {first}", file=sys.stderr)
+            tell(f"going on from step {first}")
         if first >= last:
             return first
         batches = batches_from(first)

@@ -72,7 +72,6 @@ def generator_objective(
     weights = config.loss
     style, other_style = styles(params)
     fake = apply(networks, params, "generator", examples.source, style)
-    other = apply(networks, params, "generator", examples.source, other_style)
     logits = apply(networks, params, "discriminator", fake, examples.target_domain)
     encoded = apply(networks, params, "style_encoder", fake, examples.target_domain)
     own_style = apply(networks, params, "style_encoder", examples.source, examples.source_domain)
@@ -80,15 +79,17 @@ def generator_objective(
     terms = {
         "adversarial": real_loss(logits),
         "style": style_loss(encoded, style),
-        "diversity": diversity(fake, other),
         "cycle": cycle_loss(reconstruction, examples.source),
     }
     total = (
         weights.adversarial * terms["adversarial"]
         + weights.style * terms["style"]
-        - diversity_weight * terms["diversity"]
         + weights.cycle * terms["cycle"]
     )
+    if weights.diversity:
+        other = apply(networks, params, "generator", examples.source, other_style)
+        terms["diversity"] = diversity(fake, other)
+        total -= diversity_weight * terms["diversity"]
     if real_texture is not None:
         texture, texture_terms = _texture(
             params, fake, reconstruction, examples, real_texture, networks, config

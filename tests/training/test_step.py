@@ -159,10 +159,11 @@ def test_texture_variants_run(texture):
     assert metrics["generator/latent/texture"] > 0
 
 
-def test_weight_zero_leaves_the_texture_out():
-    state, step = setup(replace(SMALL, loss={"texture": 0.0}))
+@pytest.mark.parametrize("term", ["texture", "diversity"])
+def test_weight_zero_leaves_a_term_out(term):
+    state, step = setup(replace(SMALL, loss={term: 0.0}))
     shapes = jax.eval_shape(step, state, make_batch())[1]
-    assert not any("texture" in name for name in shapes)
+    assert not any(term in name for name in shapes)
 
 
 def test_eight_devices_equal_one():
