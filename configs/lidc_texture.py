@@ -19,7 +19,7 @@ from jaxharmo.config import (
     TextureConfig,
     TrainConfig,
 )
-from jaxharmo.ops.glcm import GlcmConfig
+from jaxharmo.ops.glcm import PUBLISHED
 
 
 def get_config() -> Config:
@@ -28,13 +28,7 @@ def get_config() -> Config:
         data=DataConfig(crop=512, crop_position="center", window=(-1024.0, 400.0)),
         model=ModelConfig(width=32, max_width=512, downsamples=5),
         texture=TextureConfig(
-            glcm=GlcmConfig(
-                levels=256,
-                binning="gaussian",
-                sigma=0.5,
-                sigma_unit="intensity",
-                normalised=False,
-            ),
+            glcm=PUBLISHED,
             compare="cycle",
             normalization="range",
             aggregation="attention",

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -98,8 +98,14 @@ class ProfileGlcm:
     features: tuple[str, ...] = ("contrast",)
     """Haralick features."""
     glcm: Annotated[GlcmConfig, tyro.conf.arg(name="", prefix_name=False)] = GlcmConfig()
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the images; the loss is computed in float32."""
+    compare: bool = False
+    """Time the same loss from matrices, too, and from dense products; slow."""
     repeats: int = 10
-    """Timed calls, of which the median is told."""
+    """Timed rounds, of which the median is told."""
+    trace: Path | None = None
+    """Folder to write a profiler trace to."""
     json: Path | None = None
     """File to write the figures to."""
 
@@ -107,7 +113,15 @@ class ProfileGlcm:
         """Profile and print."""
         try:
             texture = TextureConfig(glcm=self.glcm, features=self.features, crop=self.size)
-            figures = profile_glcm(texture, size=self.size, batch=self.batch, repeats=self.repeats)
+            figures = profile_glcm(
+                texture,
+                size=self.size,
+                batch=self.batch,
+                repeats=self.repeats,
+                dtype=self.dtype,
+                compare=self.compare,
+                trace=self.trace,
+            )
         except ValueError as error:
             raise InputError(str(error)) from error
         _print_figures(figures, self.json)

@@ -2,26 +2,28 @@
 
 The GLCM of an image at offset o is ``P(i, j) = Σ_p w_i(x_p) w_j(x_{p+o})`` over the pairs inside
 the image (and the mask), made symmetric and divided by its sum (Haralick et al. 1973, definitions
-as in IBSI). Features that are polynomials of i and j are expectations over pairs of pixels: with m,
-μ, v the mass, mean and variance of a pixel's weights (``binning.moments``),
+as in IBSI). Features that are polynomials of i and j come from pairs of pixels (``pairs``), the
+others from the matrices (``matrices``, ``haralick``). Grey levels are numbered from 1, as in IBSI
+and pyradiomics.
 
-    contrast = Σ m m' [v + v' + (μ - μ')²] / Σ m m',
-
-and no matrix is needed. Grey levels are numbered from 1, as in IBSI and pyradiomics.
+Outside ``jit``, pixels that are not finite and masks without a pixel are a ``ValueError``. Inside,
+such pixels spread over all features of their image, and a mask without a pair gives zero matrices.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from jaxharmo.ops import binning as soft
 from jaxharmo.ops.haralick import MATRIX_FEATURES
-
-Offset = tuple[int, int]
+from jaxharmo.ops.matrices import choose_method, count_pairs
+from jaxharmo.ops.pairs import PAIR_FEATURES, Offset, pair_features
 
 OFFSETS: tuple[Offset, ...] = (
     *((0, d) for d in (1, 3, 5, 7)),
@@ -50,6 +52,8 @@ class GlcmConfig:
     """Intensities of the lowest and the highest level."""
     offsets: tuple[Offset, ...] = OFFSETS
     """(row, column) steps between the pixels of a pair."""
+    method: Literal["auto", "scatter", "low_rank", "product"] = "auto"
+    """How matrices are formed; auto takes the cheapest way, and none for features of pairs."""
 
     def __post_init__(self):
         if self.levels < 2:
@@ -60,6 +64,10 @@ class GlcmConfig:
             raise ValueError(f"value_range is {self.value_range}, must rise")
         if not self.offsets or any(offset == (0, 0) for offset in self.offsets):
             raise ValueError("offsets must be one or more steps other than (0, 0)")
+        if self.method == "scatter" and self.binning != "linear":
+            raise ValueError("method scatter is for linear binning; take low_rank or product")
+        if self.method == "low_rank" and self.binning != "gaussian":
+            raise ValueError("method low_rank is for gaussian binning; take scatter or product")
 
     @property
     def reach(self) -> int:
@@ -80,6 +88,11 @@ class GlcmConfig:
         )
 
 
+PUBLISHED = GlcmConfig(binning="gaussian", sigma=0.5, sigma_unit="intensity", normalised=False)
+"""The assignment of arXiv 2403.16640, 64 of the 256 bins wide: most of its contrast is the width of
+the Gaussian."""
+
+
 def glcm_features(
     images: Float[Array, "b h w"],
     config: GlcmConfig,
@@ -88,32 +101,34 @@ def glcm_features(
 ) -> dict[str, Float[Array, "b o"]]:
     """Haralick features of every image at every offset.
 
-    Polynomial features (``PAIR_FEATURES``) come from moments, the rest (``MATRIX_FEATURES``) from
-    the matrices. Pairs count only where both pixels are in ``mask``.
-
-    Raises ``ValueError`` for an unknown feature, a wrong rank, or an offset that does not fit.
+    Pairs count only where both pixels are in ``mask``. Raises ``ValueError`` for an unknown
+    feature, a wrong rank, or an offset that does not fit.
     """
     _check(images, config, mask)
     check_features(features)
-    by_pairs = tuple(name for name in features if name in PAIR_FEATURES)
-    by_matrix = tuple(name for name in features if name not in PAIR_FEATURES)
+    by_pairs = [name for name in features if config.method == "auto" and name in PAIR_FEATURES]
+    by_matrix = [name for name in features if name not in by_pairs]
     found: dict[str, Array] = {}
     if by_pairs:
-        found |= jax.vmap(lambda image, inside: _pair_features(image, inside, config, by_pairs))(
-            images, _mask_or_ones(images, mask)
-        )
+        offsets, binning = config.offsets, config.soft_binning
+        with jax.named_scope("pair_features"):
+            found |= jax.vmap(
+                lambda x, inside: pair_features(x, inside, binning, offsets, by_pairs)
+            )(images, mask)
     if by_matrix:
-        matrices = glcm_matrices(images, config, mask)
+        with jax.named_scope("glcm_matrices"):
+            matrices = glcm_matrices(images, config, mask)
         evaluate = lambda matrix: {name: MATRIX_FEATURES[name](matrix) for name in by_matrix}  # noqa: E731
-        found |= jax.vmap(jax.vmap(evaluate))(matrices)
+        with jax.named_scope("matrix_features"):
+            found |= jax.vmap(jax.vmap(evaluate))(matrices)
     return {name: found[name] for name in features}
 
 
 def check_features(names: tuple[str, ...]) -> None:
     """Raise ``ValueError`` for a name that is no feature, listing those that are."""
-    unknown = set(names) - set(PAIR_FEATURES) - set(MATRIX_FEATURES)
+    unknown = set(names) - set(MATRIX_FEATURES)
     if unknown:
-        known = ", ".join(sorted(set(PAIR_FEATURES) | set(MATRIX_FEATURES)))
+        known = ", ".join(sorted(MATRIX_FEATURES))
         raise ValueError(f"unknown feature {', '.join(sorted(unknown))}; known: {known}")
 
 
@@ -124,9 +139,17 @@ def glcm_matrices(
 ) -> Float[Array, "b o l l"]:
     """The symmetric GLCMs, each with sum 1; all zero where the mask leaves no pair."""
     _check(images, config, mask)
-    return jax.lax.map(
-        lambda pair: _matrices(pair[0], pair[1], config), (images, _mask_or_ones(images, mask))
-    )
+    binning = config.soft_binning
+    method = choose_method(binning, images.dtype) if config.method == "auto" else config.method
+
+    def of_image(image: Array, inside: Array | None) -> Float[Array, "o l l"]:
+        counts = count_pairs(image, inside, binning, config.offsets, method)
+        symmetric = counts + counts.mT
+        total = symmetric.sum((1, 2), keepdims=True)
+        return jnp.where(total > 0, symmetric / jnp.where(total > 0, total, 1), 0)
+
+    # One image at a time: what is held for a pair of offsets is many times the image.
+    return lax.map(lambda pair: of_image(*pair), (images, mask))
 
 
 def _check(images: Array, config: GlcmConfig, mask: Array | None) -> None:
@@ -138,117 +161,7 @@ def _check(images: Array, config: GlcmConfig, mask: Array | None) -> None:
         )
     if mask is not None and mask.shape != images.shape:
         raise ValueError(f"mask has shape {mask.shape}, images have {images.shape}")
-
-
-def _mask_or_ones(images: Array, mask: Array | None) -> Array:
-    return jnp.ones_like(images) if mask is None else mask.astype(images.dtype)
-
-
-def _pairs(values: Float[Array, "h w"], offset: Offset) -> tuple[Array, Array]:
-    """The values at both ends of every pair that lies inside the image."""
-    height, width = values.shape
-    row, column = offset
-    first = values[max(0, -row) : height - max(0, row), max(0, -column) : width - max(0, column)]
-    second = values[max(0, row) : height + min(0, row), max(0, column) : width + min(0, column)]
-    return first, second
-
-
-@dataclasses.dataclass(frozen=True)
-class _PairMoments:
-    """Symmetric expectations over the pairs of each offset; levels counted from the middle one."""
-
-    centre: float
-    first: Float[Array, "o"]
-    """E[i]"""
-    square: Float[Array, "o"]
-    """E[i²]"""
-    product: Float[Array, "o"]
-    """E[ij]"""
-    difference: Float[Array, "o"]
-    """E[(i - j)²]"""
-
-    @property
-    def variance(self) -> Array:
-        return self.square - self.first**2
-
-    @property
-    def covariance(self) -> Array:
-        return self.product - self.first**2
-
-
-def _correlation(pairs: _PairMoments) -> Array:
-    flat = pairs.variance <= 1e-6
-    return jnp.where(flat, 1.0, pairs.covariance / jnp.where(flat, 1.0, pairs.variance))
-
-
-PAIR_FEATURES: dict[str, Callable[[_PairMoments], Array]] = {
-    "autocorrelation": lambda e: e.product + 2 * e.centre * e.first + e.centre**2,
-    "joint_average": lambda e: e.first + e.centre,
-    "sum_average": lambda e: 2 * (e.first + e.centre),
-    "sum_squares": lambda e: e.variance,
-    "cluster_tendency": lambda e: 2 * (e.variance + e.covariance),
-    "contrast": lambda e: e.difference,
-    "correlation": _correlation,
-}
-"""Features that are polynomials of the two grey levels; no matrix is formed for them."""
-
-
-def _pair_features(
-    image: Array, inside: Array, config: GlcmConfig, names: tuple[str, ...]
-) -> dict[str, Float[Array, "o"]]:
-    middle = (config.levels - 1) / 2
-    mass, mean, variance = soft.moments(image, config.soft_binning)
-    mass, mean = mass * inside, mean - middle
-
-    def sums(offset: Offset) -> tuple[Array, ...]:
-        (m, n), (a, b), (v, w) = (_pairs(values, offset) for values in (mass, mean, variance))
-        weight, spread = m * n, v + w
-        terms = (1, (a + b) / 2, (spread + a**2 + b**2) / 2, a * b, spread + (a - b) ** 2)
-        return tuple(jnp.sum(weight * term) for term in terms)
-
-    # Shifts are static slices: XLA fuses them with the sums, which it does not do with the gathers
-    # that a vmapped shift becomes (50 times slower in the gradient, on a CPU).
-    by_offset = [sums(offset) for offset in config.offsets]
-    total, *moments = (jnp.stack(term) for term in zip(*by_offset, strict=True))
-    scale = jnp.where(total > 0, 1 / jnp.where(total > 0, total, 1), 0)
-    # Level 0 of the coordinate is grey level 1.
-    pairs = _PairMoments(middle + 1, *(moment * scale for moment in moments))
-    return {name: PAIR_FEATURES[name](pairs) for name in names}
-
-
-def _matrices(image: Array, inside: Array, config: GlcmConfig) -> Float[Array, "o l l"]:
-    count = _scattered_counts if config.binning == "linear" else _product_counts
-    counts = count(image, inside, config)
-    symmetric = counts + counts.mT
-    total = symmetric.sum((1, 2), keepdims=True)
-    return jnp.where(total > 0, symmetric / jnp.where(total > 0, total, 1), 0)
-
-
-def _product_counts(image: Array, inside: Array, config: GlcmConfig) -> Float[Array, "o l l"]:
-    weights = soft.weights(image, config.soft_binning) * inside[..., None]
-    by_level = jnp.moveaxis(weights, -1, 0)
-    pair = jax.vmap(_pairs, in_axes=(0, None))
-
-    def count(offset: Offset) -> Float[Array, "l l"]:
-        first, second = pair(by_level, offset)
-        return jnp.einsum("ihw,jhw->ij", first, second, precision="highest")
-
-    return jnp.stack([count(offset) for offset in config.offsets])
-
-
-def _scattered_counts(image: Array, inside: Array, config: GlcmConfig) -> Float[Array, "o l l"]:
-    """Linear binning touches two levels a pixel, so four cells a pair."""
-    levels = config.levels
-    lower, upper_weight = soft.linear_taps(image, config.soft_binning)
-    # Both taps of a pixel, as arrays with a leading axis of 2.
-    level = jnp.stack([lower, lower + 1])
-    weight = jnp.stack([1 - upper_weight, upper_weight]) * inside
-    pair = jax.vmap(_pairs, in_axes=(0, None))
-
-    def count(offset: Offset) -> Float[Array, "l l"]:
-        (i, j), (a, b) = pair(level, offset), pair(weight, offset)
-        cells = i[:, None] * levels + j[None, :]
-        flat = jnp.zeros(levels * levels, image.dtype).at[cells.ravel()]
-        return flat.add((a[:, None] * b[None, :]).ravel()).reshape(levels, levels)
-
-    return jnp.stack([count(offset) for offset in config.offsets])
+    if not isinstance(images, Tracer) and not np.isfinite(images).all():
+        raise ValueError("images hold values that are not finite")
+    if not (mask is None or isinstance(mask, Tracer) or np.any(mask, (1, 2)).all()):
+        raise ValueError("a mask has no pixel")

@@ -31,6 +31,20 @@ def time_calls(function: Callable[..., Any], *inputs: Any, repeats: int) -> Timi
     return Timing(statistics.median(seconds), min(seconds), max(seconds))
 
 
+def time_in_a_loop(
+    function: Callable[[Any], Any], start: Any, *, repeats: int, rounds: int | None = None
+) -> Timing:
+    """Time one of ``rounds`` calls, each on the result of the one before, in a loop on the device.
+
+    What it takes to dispatch a call does not count. More rounds on an accelerator than on a CPU
+    where none are given.
+    """
+    rounds = rounds or (4 if jax.default_backend() == "cpu" else 100)
+    loop = jax.jit(lambda value: jax.lax.fori_loop(0, rounds, lambda _, x: function(x), value))
+    whole = time_calls(loop, start, repeats=repeats)
+    return Timing(*(seconds / rounds for seconds in whole))
+
+
 class Device(NamedTuple):
     """The first local device and its measured rates."""
 

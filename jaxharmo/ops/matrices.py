@@ -1,0 +1,127 @@
+"""The soft GLCMs of one image at many offsets, formed in the way that suits the assignment.
+
+``scatter``: linear binning touches two levels a pixel, so four cells a pair. ``low_rank``: a wide
+Gaussian's weights are smooth functions of the intensity, w_l(u) = Σ_r Q_lr T_r(t) in Chebyshev
+polynomials, so that P = Q (Σ_p T(t_p) T(t_{p+o})ᵀ) Qᵀ with few r. ``product``: the weights of all
+pixels on all levels, multiplied; always possible, and the form that the others are tested against.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.fft
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jaxharmo.ops.binning import Binning, level_coordinate, linear_taps, weights
+from jaxharmo.ops.pairs import Offset
+
+Method = Literal["scatter", "low_rank", "product"]
+Counts = Float[Array, "l l"]
+Values = Float[Array, "n h w"]
+
+_NODES = 1024
+
+
+def choose_method(binning: Binning, dtype: np.dtype) -> Method:
+    """The cheapest way to form the matrices."""
+    if binning.kind == "linear":
+        return "scatter"
+    rank = len(low_rank_basis(binning, str(dtype)))
+    return "low_rank" if 2 * rank <= binning.levels else "product"
+
+
+def count_pairs(
+    image: Float[Array, "h w"],
+    mask: Bool[Array, "h w"] | None,
+    binning: Binning,
+    offsets: tuple[Offset, ...],
+    method: Method,
+) -> Float[Array, "o l l"]:
+    """``Σ_p w_i(x_p) w_j(x_{p+o})`` over the pairs in the mask, for every offset."""
+    count = {"scatter": _scatter, "low_rank": _low_rank, "product": _product}[method]
+    return jnp.stack(list(map(count(image, mask, binning), offsets)))
+
+
+def _product(image: Array, mask: Array | None, binning: Binning) -> Callable[[Offset], Counts]:
+    return _products(jnp.moveaxis(_masked(weights(image, binning), mask), -1, 0))
+
+
+def _low_rank(image: Array, mask: Array | None, binning: Binning) -> Callable[[Offset], Counts]:
+    coefficients = low_rank_basis(binning, str(image.dtype))
+    t = level_coordinate(image, binning) * (2 / (binning.levels - 1)) - 1
+    basis = [jnp.ones_like(t), t]
+    while len(basis) < len(coefficients):
+        basis.append(2 * t * basis[-1] - basis[-2])
+    products = _products(_masked(jnp.stack(basis, -1), mask).transpose(2, 0, 1))
+    by_level = jnp.asarray(coefficients.T, image.dtype)
+    matmul = lambda a, b: jnp.matmul(a, b, precision=lax.Precision.HIGHEST)  # noqa: E731
+    return lambda offset: matmul(matmul(by_level, products(offset)), by_level.T)
+
+
+def _scatter(image: Array, mask: Array | None, binning: Binning) -> Callable[[Offset], Counts]:
+    levels = binning.levels
+    lower, upper = linear_taps(image, binning)
+    present = jnp.ones_like(image) if mask is None else mask.astype(image.dtype)
+    # Of a pair in the cell (i, j): how many, and the sums of the upper weights and their product.
+    factors = jnp.stack([present, upper * present])
+    cells = (levels - 1) ** 2
+
+    def count(offset: Offset) -> Counts:
+        (i, j), (first, second) = _ends(lower, offset), _ends(factors, offset)
+        cell = (i * (levels - 1) + j).ravel()
+        terms = (first[:, None] * second[None]).reshape(4, -1).T
+        sums = jnp.zeros((cells, 4), image.dtype).at[cell].add(terms)
+        both = sums.reshape(levels - 1, levels - 1, 2, 2)
+        # Weight 1 - f on the lower level and f on the upper, along i and then along j.
+        rows = _to_levels(both[:, :, 0], both[:, :, 1])
+        return _to_levels(rows[..., 0].T, rows[..., 1].T).T
+
+    return count
+
+
+def _to_levels(total: Array, upper: Array) -> Array:
+    empty = jnp.zeros_like(total[:1])
+    return jnp.concatenate([total - upper, empty]) + jnp.concatenate([empty, upper])
+
+
+def _products(values: Values) -> Callable[[Offset], Counts]:
+    def product(offset: Offset) -> Counts:
+        first, second = _ends(values, offset)
+        return jnp.einsum("ihw,jhw->ij", first, second, precision=lax.Precision.HIGHEST)
+
+    return product
+
+
+def _masked(values: Float[Array, "h w n"], mask: Array | None) -> Float[Array, "h w n"]:
+    return values if mask is None else values * mask[..., None]
+
+
+def _ends(values: Float[Array, "... h w"], offset: Offset) -> tuple[Array, Array]:
+    """The values at both ends of every pair that lies inside the image."""
+    height, width = values.shape[-2:]
+    row, column = offset
+    first = np.s_[
+        ..., max(0, -row) : height - max(0, row), max(0, -column) : width - max(0, column)
+    ]
+    second = np.s_[..., max(0, row) : height + min(0, row), max(0, column) : width + min(0, column)]
+    return values[first], values[second]
+
+
+@lru_cache(maxsize=64)
+def low_rank_basis(binning: Binning, dtype: str) -> Float[np.ndarray, "r l"]:
+    """Chebyshev coefficients of every level's weight over the range, as many as the dtype needs."""
+    angle = (np.arange(_NODES) + 0.5) * (np.pi / _NODES)
+    coordinate = (np.cos(angle) + 1) * ((binning.levels - 1) / 2)
+    exponent = -0.5 * ((coordinate[:, None] - np.arange(binning.levels)) / binning.sigma) ** 2
+    exponent -= exponent.max(1, keepdims=True) if binning.normalised else 0
+    values = np.exp(exponent)
+    values /= values.sum(1, keepdims=True) if binning.normalised else 1
+    coefficients = np.asarray(scipy.fft.dct(values, axis=0, norm="forward"))[: _NODES // 2]
+    coefficients[1:] *= 2
+    precision = max(np.finfo(dtype).eps / 4, 1e-14)
+    (large,) = np.nonzero(np.abs(coefficients).max(1) > precision * values.max())
+    return coefficients[: large[-1] + 1]

@@ -1,0 +1,194 @@
+"""Texture features that are polynomials of two grey levels, from pairs of pixels without a matrix.
+
+Given a pair of pixels, the levels i and j are independent, so the cumulants of i + j and of i - j
+are sums of those of the pixels (``cumulants``). Moments of the sum and the difference over all
+pairs give the features (Unser 1986): with m, κ₁, κ₂ the mass, mean and variance of a pixel,
+
+    contrast = E[(i - j)²] = Σ m m' [κ₂ + κ₂' + (κ₁ - κ₁')²] / Σ m m'.
+
+The derivative with respect to a pixel sums over its neighbours at every offset and its opposite: a
+stencil that is computed anew from the image, so nothing is stored for it but a few images.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jaxharmo.ops.binning import Binning
+from jaxharmo.ops.cumulants import Cumulants, cumulants
+
+Offset = tuple[int, int]
+Moments = Mapping[str, Float[Array, "o"]]
+
+_VARIANCE_OF_A_FLAT_REGION = 1e-6
+
+
+def _raw(number: int) -> Callable[..., Array]:
+    """The raw moment of an order, as a function of κ₁, κ₂ and so on."""
+    return {
+        1: lambda a: a,
+        2: lambda a, b: b + a**2,
+        3: lambda a, b, c: c + 3 * a * b + a**3,
+        4: lambda a, b, c, d: d + 4 * a * c + 3 * b**2 + 6 * a**2 * b + a**4,
+    }[number]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Term:
+    """A moment of the sum or the difference of two levels."""
+
+    order: int
+    sign: int
+
+    def __call__(self, own: Sequence[Array], other: Sequence[Array]) -> Array:
+        parts = (a + self.sign**n * b for n, (a, b) in enumerate(zip(own, other, strict=True), 1))
+        return _raw(self.order)(*list(parts)[: self.order])
+
+
+_TERMS = {f"sum_{order}": _Term(order, 1) for order in (1, 2, 3, 4)} | {"difference": _Term(2, -1)}
+"""E[(i + j)^n] and E[(i - j)²]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Feature:
+    needs: tuple[str, ...]
+    """Names in ``_TERMS``; the levels of the sums are counted from a centre."""
+    formula: Callable[[Moments, Array], Array]
+    """Moments and centre -> feature."""
+
+
+def _variance(e: Moments) -> Array:
+    return (e["sum_2"] + e["difference"]) / 4 - (e["sum_1"] / 2) ** 2
+
+
+def _correlation(e: Moments, _: Array) -> Array:
+    variance, covariance = _variance(e), (e["sum_2"] - e["difference"]) / 4 - (e["sum_1"] / 2) ** 2
+    flat = variance <= _VARIANCE_OF_A_FLAT_REGION
+    return jnp.where(flat, 1.0, covariance / jnp.where(flat, 1.0, variance))
+
+
+def _prominence(e: Moments, _: Array) -> Array:
+    mean = e["sum_1"]
+    return e["sum_4"] - 4 * mean * e["sum_3"] + 6 * mean**2 * e["sum_2"] - 3 * mean**4
+
+
+_SQUARES = ("sum_1", "sum_2", "difference")
+
+PAIR_FEATURES: dict[str, _Feature] = {
+    "autocorrelation": _Feature(
+        _SQUARES,
+        lambda e, c: (e["sum_2"] - e["difference"]) / 4 + c * e["sum_1"] + c**2,
+    ),
+    "cluster_prominence": _Feature(("sum_1", "sum_2", "sum_3", "sum_4"), _prominence),
+    "cluster_shade": _Feature(
+        ("sum_1", "sum_2", "sum_3"),
+        lambda e, _: e["sum_3"] - 3 * e["sum_1"] * e["sum_2"] + 2 * e["sum_1"] ** 3,
+    ),
+    "cluster_tendency": _Feature(("sum_1", "sum_2"), lambda e, _: e["sum_2"] - e["sum_1"] ** 2),
+    "contrast": _Feature(("difference",), lambda e, _: e["difference"]),
+    "correlation": _Feature(_SQUARES, _correlation),
+    "joint_average": _Feature(("sum_1",), lambda e, c: c + e["sum_1"] / 2),
+    "sum_average": _Feature(("sum_1",), lambda e, c: 2 * c + e["sum_1"]),
+    "sum_squares": _Feature(_SQUARES, lambda e, _: _variance(e)),
+}
+"""The features of the GLCM that need no matrix."""
+
+
+def pair_features(
+    image: Float[Array, "h w"],
+    mask: Bool[Array, "h w"] | None,
+    binning: Binning,
+    offsets: tuple[Offset, ...],
+    names: Sequence[str],
+) -> dict[str, Float[Array, "o"]]:
+    """Features of one image at every offset; 0, or the centre level, where no pair counts."""
+    needs = tuple(name for name in _TERMS if any(name in PAIR_FEATURES[n].needs for n in names))
+    order = max(_TERMS[name].order for name in needs)
+    mass, mean, *rest = _in_halves(lambda part: cumulants(part, binning, order), image)
+    if mask is not None:
+        mass = mass * mask
+    # Any centre gives the same features; the mean keeps float32 from losing small variances.
+    weight = lax.stop_gradient(mass)
+    centre = jnp.sum(lax.stop_gradient(mean) * weight) / jnp.maximum(jnp.sum(weight), 1)
+    found: Cumulants = _pair_sums((mass, mean - centre, *rest), offsets, needs)
+    total, *sums = found
+    scale = jnp.where(total > 0, 1 / jnp.where(total > 0, total, 1), 0)
+    moments = {name: value * scale for name, value in zip(needs, sums, strict=True)}
+    # Level 0 of the coordinate is grey level 1.
+    return {name: PAIR_FEATURES[name].formula(moments, centre + 1) for name in names}
+
+
+def _in_halves(formula: Callable[[Array], Cumulants], image: Float[Array, "h w"]) -> Cumulants:
+    """A pointwise formula of the image, computed once.
+
+    XLA fuses a formula into everything that reads it, here 33 times a pixel, unless a loop lies
+    between; two rounds are the shortest loop.
+    """
+    height, width = image.shape
+    halves = jnp.pad(image, ((0, height % 2), (0, 0)), mode="edge").reshape(2, -1, width)
+    found: Cumulants = lax.map(formula, halves)
+    return tuple(values.reshape(-1, width)[:height] for values in found)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _pair_sums(
+    pixels: Cumulants, offsets: tuple[Offset, ...], needs: tuple[str, ...]
+) -> tuple[Float[Array, "o"], ...]:
+    """Sums of the mass and of every term times mass, over the pairs of each offset."""
+    neighbour = _neighbours(pixels, offsets)
+    # Along the rows first: one chain of additions would be slow, and less exact.
+    rows = [jnp.stack(_sum_rows(_weighted(pixels, neighbour(o), needs))) for o in offsets]
+    return tuple(jnp.stack(rows).sum(-1).T)
+
+
+def _sum_rows(terms: Sequence[Float[Array, "h w"]]) -> Sequence[Float[Array, "h"]]:
+    # One reduction of many operands, which XLA fuses with their formulas.
+    zeros = tuple(jnp.zeros((), term.dtype) for term in terms)
+    add = lambda one, two: tuple(a + b for a, b in zip(one, two, strict=True))  # noqa: E731
+    return lax.reduce(tuple(terms), zeros, add, (1,))
+
+
+def _forward(pixels: Cumulants, offsets: tuple[Offset, ...], needs: tuple[str, ...]):
+    return _pair_sums(pixels, offsets, needs), pixels
+
+
+def _backward(
+    offsets: tuple[Offset, ...], needs: tuple[str, ...], pixels: Cumulants, cotangents: Cumulants
+) -> tuple[Cumulants]:
+    neighbour = _neighbours(pixels, offsets)
+    one = jnp.ones_like(pixels[0])
+    slopes = tuple(jnp.zeros_like(values) for values in pixels)
+    for number, (row, column) in enumerate(offsets):
+        for step in ((row, column), (-row, -column)):
+            weighted = partial(_weighted, other=neighbour(step), needs=needs)
+            _, pull_back = jax.vjp(weighted, pixels)
+            (slope,) = pull_back(tuple(cotangent[number] * one for cotangent in cotangents))
+            slopes = tuple(a + b for a, b in zip(slopes, slope, strict=True))
+    return (slopes,)
+
+
+_pair_sums.defvjp(_forward, _backward)
+
+
+def _weighted(own: Cumulants, other: Cumulants, needs: tuple[str, ...]) -> tuple[Array, ...]:
+    (mass, *first), (other_mass, *second) = own, other
+    weight = mass * other_mass
+    return (weight, *(weight * _TERMS[name](first, second) for name in needs))
+
+
+def _neighbours(pixels: Cumulants, offsets: tuple[Offset, ...]) -> Callable[[Offset], Cumulants]:
+    """The pixels at a step away, with mass 0 outside the image."""
+    height, width = pixels[0].shape
+    rows, columns = (max(abs(offset[axis]) for offset in offsets) for axis in (0, 1))
+    padded = [jnp.pad(values, ((rows, rows), (columns, columns))) for values in pixels]
+
+    def at(step: Offset) -> Cumulants:
+        row, column = rows + step[0], columns + step[1]
+        return tuple(values[row : row + height, column : column + width] for values in padded)
+
+    return at

@@ -1,0 +1,94 @@
+"""Features of pairs: value and gradient against the literal matrix in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from literal import CASES, LINEAR, gaussian, literal_matrix, name_of
+
+from jaxharmo.ops.haralick import MATRIX_FEATURES
+from jaxharmo.ops.pairs import PAIR_FEATURES, pair_features
+
+OFFSETS = ((0, 1), (-2, 2), (-3, 0), (-1, -1))
+NAMES = tuple(PAIR_FEATURES)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(1).uniform(-1, 1, (13, 15))
+
+
+@pytest.fixture(scope="module")
+def mask(image):
+    return np.random.default_rng(2).random(image.shape) < 0.7
+
+
+def literal(image, binning, mask):
+    matrices = [literal_matrix(image, binning, offset, mask) for offset in OFFSETS]
+    return {name: jnp.stack([MATRIX_FEATURES[name](m) for m in matrices]) for name in NAMES}
+
+
+def weighted_sum(features):
+    """One number to which every feature contributes about equally, and every offset its own."""
+    parts = [values @ (1.0 + jnp.arange(len(OFFSETS))) / scale for values, scale in features]
+    return sum(parts, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("binning", "masked"),
+    [*((case, False) for case in CASES), *((case, True) for case in CASES[::2])],
+)
+def test_values_and_gradients_are_those_of_the_literal_formula(image, mask, binning, masked):
+    with jax.enable_x64(True):
+        mask = jnp.asarray(mask) if masked else None
+        x = jnp.asarray(image)
+        expected = literal(image, binning, None if mask is None else np.asarray(mask))
+        found = pair_features(x, mask, binning, OFFSETS, NAMES)
+        for name, values in expected.items():
+            degree = {"cluster_shade": 3, "cluster_prominence": 4}.get(name, 2)
+            scale = float(expected["sum_average"].max()) ** degree
+            np.testing.assert_allclose(found[name], values, atol=1e-14 * scale, err_msg=name)
+
+        def gradient(features):
+            total = lambda x: weighted_sum(  # noqa: E731
+                [(values, jnp.abs(expected[name]).max()) for name, values in features(x).items()]
+            )
+            return jax.jit(jax.grad(total))(x)
+
+        wanted = gradient(lambda x: literal(x, binning, mask))
+        slopes = gradient(lambda x: pair_features(x, mask, binning, OFFSETS, NAMES))
+        np.testing.assert_allclose(slopes, wanted, atol=1e-10 * float(jnp.abs(wanted).max()))
+
+
+@pytest.mark.parametrize(
+    "binning",
+    [
+        LINEAR,
+        *(gaussian(s, n, levels=256) for s in (63.75, 16, 4, 1, 0.5) for n in (True, False)),
+    ],
+    ids=name_of,
+)
+def test_float32_is_exact_to_a_ten_thousandth(binning):
+    image = np.random.default_rng(3).uniform(-1, 1, (256, 256)).astype(np.float32)
+
+    def value_and_gradient(dtype):
+        total = lambda x: pair_features(x, None, binning, OFFSETS, ("contrast",))["contrast"].sum()  # noqa: E731
+        return jax.jit(jax.value_and_grad(total))(jnp.asarray(image, dtype))
+
+    value, gradient = value_and_gradient("float32")
+    with jax.enable_x64(True):
+        exact, slopes = value_and_gradient("float64")
+        assert value == pytest.approx(float(exact), rel=1e-5)
+        error = jnp.linalg.norm(gradient - slopes) / jnp.linalg.norm(slopes)
+        assert error < 1e-4
+
+
+def test_a_small_variance_far_from_the_middle_survives_float32():
+    image = (0.9 + 1e-3 * np.random.default_rng(4).normal(size=(64, 64))).astype(np.float32)
+    binning = gaussian(1.0, levels=256)
+    names = ("sum_squares", "correlation", "cluster_tendency")
+    found = pair_features(jnp.asarray(image), None, binning, OFFSETS, names)
+    with jax.enable_x64(True):
+        exact = pair_features(jnp.asarray(image, "float64"), None, binning, OFFSETS, names)
+        for name in names:
+            np.testing.assert_allclose(found[name], exact[name], rtol=1e-4, atol=1e-4, err_msg=name)
