@@ -16,7 +16,7 @@ from jaxharmo.errors import InputError
 from jaxharmo.evaluation import structure
 from jaxharmo.evaluation.features import TAPS, Features, slice_features
 from jaxharmo.evaluation.fid import frechet_distance
-from jaxharmo.evaluation.radiomics import Engine, Row, choose_engine, radiomic_features
+from jaxharmo.evaluation.radiomics import Engine, Row, check_engine, radiomic_features
 from jaxharmo.evaluation.report import Example
 from jaxharmo.evaluation.results import PairResult
 from jaxharmo.evaluation.slices import DomainSlices
@@ -53,7 +53,7 @@ class PairJudge:
     ):
         self.domains = domains
         self.seconds: dict[str, float] = defaultdict(float)
-        self.engine: Engine = choose_engine(config.eval.radiomics)
+        self.engine: Engine = check_engine(config.eval.radiomics)
         self._translate, self._config, self._model = translate, config, model
         self._window = config.data.window
         self._look = functools.lru_cache(_REMEMBERED)(self._measured)
@@ -133,14 +133,11 @@ class PairJudge:
             deep = slice_features(slices, bodies, tile, self._window)
         with self._time("radiomics"):
             masks = [tissue.core if self.roi == "lung" else tissue.body for tissue in tissues]
-            return Sample(
-                deep,
-                [
-                    radiomic_features(hu, mask, width, self.engine)
-                    for hu, mask in zip(slices, masks, strict=True)
-                    if mask.any()
-                ],
+            shown = [number for number, mask in enumerate(masks) if mask.any()]
+            rows = radiomic_features(
+                [slices[n] for n in shown], [masks[n] for n in shown], width, self.engine
             )
+            return Sample(deep, rows)
 
     def _structure(self, source: _Real, image: np.ndarray, truth: _Real | None) -> Row:
         """How one translation, and the truth if there is one, relate to the source."""

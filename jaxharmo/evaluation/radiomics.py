@@ -1,16 +1,20 @@
-"""Radiomic features of masked slices: pyradiomics where installed, or an engine of our own.
+"""Radiomic features of masked slices: an engine of our own, or pyradiomics.
 
 The native engine gives the 18 first-order and 24 GLCM features of pyradiomics with its names and
 conventions: bins of fixed width aligned at 0 HU, level = floor(x / w) - floor(min / w) + 1, pairs
 at distance 1 in four directions of the slice, each direction's matrix symmetric and normalised,
-the features averaged over directions. Slices count as having unit spacing.
+the features averaged over directions. Slices count as having unit spacing. Values are sorted and
+pairs counted on the host, exactly and with a thread a core; the features of all matrices are one
+compiled call.
 """
 
 import functools
 import importlib.util
 import logging
-from collections.abc import Callable
-from typing import Literal
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +26,7 @@ from jaxharmo.ops.haralick import MATRIX_FEATURES
 
 Engine = Literal["native", "pyradiomics"]
 Row = dict[str, float]
+_Crop = tuple[np.ndarray, np.ndarray]
 
 FEATURE_CLASSES = ("firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
 """What the pyradiomics engine computes."""
@@ -29,36 +34,43 @@ DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """(row, column) steps."""
 
 _LEVEL_BLOCK = 32
+_SLICE_BLOCK = 16
 _NORMALISED_BY_LEVELS = {"idmn": 2, "idn": 1}
 
 
-def choose_engine(setting: Literal["auto", "native", "pyradiomics"]) -> Engine:
-    """Resolve ``EvalConfig.radiomics``; ``InputError`` where an engine is not installed."""
-    installed = importlib.util.find_spec("radiomics") is not None
-    if setting == "pyradiomics" and not installed:
+def check_engine(engine: Engine) -> Engine:
+    """``EvalConfig.radiomics``; ``InputError`` where that engine is not installed."""
+    if engine == "pyradiomics" and importlib.util.find_spec("radiomics") is None:
         raise InputError(
             "--eval.radiomics pyradiomics: it is not installed; pip install 'jaxharmo[radiomics]', "
             "or take 'native'"
         )
-    return "pyradiomics" if setting != "native" and installed else "native"
+    return engine
 
 
 def radiomic_features(
-    hu: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"], bin_width: float, engine: Engine
-) -> Row:
-    """Features of the pixels of ``hu`` in ``mask``, by pyradiomics name (``glcm_Contrast``).
+    slices: Sequence[Float[np.ndarray, "h w"]],
+    masks: Sequence[Bool[np.ndarray, "h w"]],
+    bin_width: float,
+    engine: Engine,
+) -> list[Row]:
+    """Features of the pixels of each slice in its mask, by pyradiomics name (``glcm_Contrast``).
 
-    ``bin_width`` in HU. ``ValueError`` for an empty mask or values that are not finite.
+    Slices and ``bin_width`` in HU. ``ValueError`` for an empty mask or values that are not finite.
     """
-    if not mask.any():
-        raise ValueError("the mask is empty")
-    if not np.isfinite(hu[mask]).all():
-        raise ValueError("the slice holds values that are not finite")
-    measure = _pyradiomics_features if engine == "pyradiomics" else _native_features
-    return measure(*_crop(hu, mask), bin_width)
+    crops: list[_Crop] = []
+    for hu, mask in zip(slices, masks, strict=True):
+        if not mask.any():
+            raise ValueError("the mask is empty")
+        if not np.isfinite(hu[mask]).all():
+            raise ValueError("the slice holds values that are not finite")
+        crops.append(_crop(hu, mask))
+    if engine == "pyradiomics":
+        return [_pyradiomics_features(hu, mask, bin_width) for hu, mask in crops]
+    return _native_features(crops, bin_width)
 
 
-def _crop(hu: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _crop(hu: np.ndarray, mask: np.ndarray) -> _Crop:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return hu[box], mask[box]
@@ -89,23 +101,35 @@ def _pyradiomics_features(hu: np.ndarray, mask: np.ndarray, bin_width: float) ->
     return row
 
 
-def _native_features(hu: np.ndarray, mask: np.ndarray, bin_width: float) -> Row:
-    values = hu[mask].astype(np.float64)
-    bins = np.floor(hu.astype(np.float64) / bin_width)
-    levels = np.where(mask, bins - bins[mask].min() + 1, 0).astype(np.int64)
-    row = {
-        f"firstorder_{name}": value for name, value in _first_order(values, levels[mask]).items()
-    }
-    return row | {f"glcm_{name}": value for name, value in _glcm(levels).items()}
+def _native_features(crops: list[_Crop], bin_width: float) -> list[Row]:
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        measured = list(threads.map(lambda crop: _on_the_host(crop[0], crop[1], bin_width), crops))
+    rows, counts = [row for row, _ in measured], [count for _, count in measured]
+    return [row | texture for row, texture in zip(rows, _glcm_features(counts), strict=True)]
 
 
-def _first_order(x: np.ndarray, levels: np.ndarray) -> Row:
-    mean, variance = x.mean(), x.var()
+def _on_the_host(
+    hu: np.ndarray, mask: np.ndarray, bin_width: float
+) -> tuple[Row, Float[np.ndarray, "o l l"]]:
+    """First-order features and co-occurrence counts of one slice."""
+    bins = np.floor(hu / bin_width).astype(np.int32)
+    levels = np.where(mask, bins - bins[mask].min() + 1, 0)
+    row = _first_order(np.sort(hu[mask]).astype(np.float64), levels[mask])
+    counts = glcm_counts(levels, int(levels.max()))
+    return {f"firstorder_{name}": float(value) for name, value in row.items()}, counts
+
+
+def _first_order(x: Float[np.ndarray, "n"], levels: Int[np.ndarray, "n"]) -> dict[str, Any]:
+    """Of values in rising order and their levels."""
+    mean = x.mean()
     deviation = x - mean
-    low, lower, middle, upper, high = np.percentile(x, (10, 25, 50, 75, 90))
-    core = x[(x >= low) & (x <= high)]
-    share = np.unique_counts(levels).counts / x.size
-    energy = np.sum(x**2)
+    squares = deviation * deviation
+    variance = squares.mean()
+    low, lower, middle, upper, high = (_quantile(x, share) for share in (0.1, 0.25, 0.5, 0.75, 0.9))
+    core = x[np.searchsorted(x, low, "left") : np.searchsorted(x, high, "right")]
+    share = np.bincount(levels) / x.size
+    share = share[share > 0]
+    energy = x @ x
     flat = variance == 0
     return {
         "10Percentile": low,
@@ -113,20 +137,28 @@ def _first_order(x: np.ndarray, levels: np.ndarray) -> Row:
         "Energy": energy,
         "Entropy": -np.sum(share * np.log2(share)),
         "InterquartileRange": upper - lower,
-        "Kurtosis": 0.0 if flat else np.mean(deviation**4) / variance**2,
-        "Maximum": x.max(),
+        "Kurtosis": 0.0 if flat else squares @ squares / x.size / variance**2,
+        "Maximum": x[-1],
         "Mean": mean,
-        "MeanAbsoluteDeviation": np.mean(np.abs(deviation)),
+        "MeanAbsoluteDeviation": np.abs(deviation).mean(),
         "Median": middle,
-        "Minimum": x.min(),
-        "Range": np.ptp(x),
-        "RobustMeanAbsoluteDeviation": np.mean(np.abs(core - core.mean())),
+        "Minimum": x[0],
+        "Range": x[-1] - x[0],
+        "RobustMeanAbsoluteDeviation": np.abs(core - core.mean()).mean(),
         "RootMeanSquared": np.sqrt(energy / x.size),
-        "Skewness": 0.0 if flat else np.mean(deviation**3) / variance**1.5,
+        "Skewness": 0.0 if flat else squares @ deviation / x.size / variance**1.5,
         "TotalEnergy": energy,
         "Uniformity": np.sum(share**2),
         "Variance": variance,
     }
+
+
+def _quantile(rising: Float[np.ndarray, "n"], share: float) -> Any:
+    """Linear between neighbours, as ``numpy.percentile``, which would sort again."""
+    position = share * (rising.size - 1)
+    low = int(position)
+    high = min(low + 1, rising.size - 1)
+    return rising[low] + (rising[high] - rising[low]) * (position - low)
 
 
 def glcm_counts(levels: Int[np.ndarray, "h w"], size: int) -> Float[np.ndarray, "o l l"]:
@@ -144,27 +176,43 @@ def glcm_counts(levels: Int[np.ndarray, "h w"], size: int) -> Float[np.ndarray, 
     return np.stack(counts).astype(np.float64)
 
 
-def _glcm(levels: np.ndarray) -> Row:
-    # Sizes in steps of a block: an absent grey level changes no feature but those that divide by
-    # the number of levels, and few shapes are compiled.
-    count = int(levels.max())
-    counts = glcm_counts(levels, -(-count // _LEVEL_BLOCK) * _LEVEL_BLOCK)
-    counts = counts[counts.sum((1, 2)) > 0]
-    if not len(counts):
-        # pyradiomics has no answer for a region without neighbours either.
-        return dict.fromkeys(map(_pyradiomics_name, MATRIX_FEATURES), float("nan"))
-    matrices = counts / counts.sum((1, 2), keepdims=True)
-    filled = np.zeros((len(DIRECTIONS), *counts.shape[1:]), np.float32)
-    filled[: len(matrices)] = matrices
-    by_direction = _matrix_features()(filled, jnp.float32(count))
+def _glcm_features(counts: list[Float[np.ndarray, "o l l"]]) -> list[Row]:
+    """Features of each slice's matrices, averaged over the directions that have pairs.
+
+    Matrices are filled up to one size and their number to a block, so that few shapes are compiled:
+    an absent grey level changes no feature but those that divide by the number of levels.
+    """
+    rows: list[Row] = []
+    for first in range(0, len(counts), _SLICE_BLOCK):
+        block = counts[first : first + _SLICE_BLOCK]
+        longest = max(count.shape[-1] for count in block)
+        size = -(-longest // _LEVEL_BLOCK) * _LEVEL_BLOCK
+        matrices = np.zeros((_SLICE_BLOCK, len(DIRECTIONS), size, size))
+        levels = np.ones(_SLICE_BLOCK)
+        for number, count in enumerate(block):
+            total = count.sum((1, 2), keepdims=True)
+            levels[number] = count.shape[-1]
+            matrices[number, :, : count.shape[-1], : count.shape[-1]] = count / np.maximum(total, 1)
+        # A skew near zero is what is left of numbers a hundred times larger.
+        with jax.enable_x64(True):
+            by_name = jax.device_get(_matrix_features()(matrices, levels))
+        rows += [_averaged(by_name, number, count) for number, count in enumerate(block)]
+    return rows
+
+
+def _averaged(by_name: dict[str, np.ndarray], number: int, counts: np.ndarray) -> Row:
+    # pyradiomics has no answer for a region without neighbours either.
+    present = counts.any((1, 2))
     return {
-        _pyradiomics_name(name): float(np.asarray(values)[: len(matrices)].mean())
-        for name, values in by_direction.items()
+        f"glcm_{_pyradiomics_name(name)}": float(values[number][present].mean())
+        if present.any()
+        else float("nan")
+        for name, values in by_name.items()
     }
 
 
 @functools.cache
-def _matrix_features() -> Callable[[np.ndarray, Array], dict[str, Array]]:
+def _matrix_features() -> Callable[[np.ndarray, np.ndarray], dict[str, Array]]:
     def evaluate(matrix: Float[Array, "l l"], count: Float[Array, ""]) -> dict[str, Array]:
         found = {
             name: feature(matrix)
@@ -178,7 +226,7 @@ def _matrix_features() -> Callable[[np.ndarray, Array], dict[str, Array]]:
             for name, power in _NORMALISED_BY_LEVELS.items()
         }
 
-    return jax.jit(jax.vmap(evaluate, in_axes=(0, None)))
+    return jax.jit(jax.vmap(jax.vmap(evaluate, in_axes=(0, None))))
 
 
 def _pyradiomics_name(name: str) -> str:

@@ -4,7 +4,7 @@ Names and definitions follow IBSI and pyradiomics; grey levels are numbered from
 to base 2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 from jax.scipy.special import xlogy
@@ -42,11 +42,30 @@ def _marginal(matrix: Matrix) -> Array:
     return matrix.sum(0)
 
 
-def _central(matrix: Matrix, power: int) -> Array:
-    """E[(i + j - 2 μ)^power]."""
-    i, j = _levels(matrix)
-    mean = jnp.sum(i * matrix)
-    return jnp.sum((i + j - 2 * mean) ** power * matrix)
+def central_moment(raw: Sequence[Array]) -> Array:
+    """The central moment of the last order given (2 to 4), from those about any point up to it."""
+    mean, *others = raw
+    match others:
+        case [second]:
+            return second - mean**2
+        case [second, third]:
+            return third - 3 * mean * second + 2 * mean**3
+        case [second, third, fourth]:
+            return fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4
+    raise ValueError(f"{len(raw)} moments given, expected 2 to 4")
+
+
+def _cluster(order: int) -> Callable[[Matrix], Array]:
+    """E[(i + j - 2 μ)^order]."""
+
+    def feature(matrix: Matrix) -> Array:
+        p = _sum_distribution(matrix)
+        k = jnp.arange(p.size, dtype=p.dtype)
+        # About a point near the mean: the rounding of the mean itself would outweigh a small skew.
+        from_mean = k - jnp.round(jnp.sum(k * p))
+        return central_moment([jnp.sum(from_mean**n * p) for n in range(1, order + 1)])
+
+    return feature
 
 
 def _difference_mean(matrix: Matrix) -> Array:
@@ -120,9 +139,9 @@ def _correlation(matrix: Matrix) -> Array:
 
 MATRIX_FEATURES: dict[str, Callable[[Matrix], Array]] = {
     "autocorrelation": _polynomial(lambda i, j: i * j),
-    "cluster_prominence": lambda matrix: _central(matrix, 4),
-    "cluster_shade": lambda matrix: _central(matrix, 3),
-    "cluster_tendency": lambda matrix: _central(matrix, 2),
+    "cluster_prominence": _cluster(4),
+    "cluster_shade": _cluster(3),
+    "cluster_tendency": _cluster(2),
     "contrast": _polynomial(lambda i, j: (i - j) ** 2),
     "correlation": _correlation,
     "difference_average": _difference_mean,

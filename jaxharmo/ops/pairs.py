@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxharmo.ops.binning import Binning
 from jaxharmo.ops.cumulants import Cumulants, cumulants
+from jaxharmo.ops.haralick import central_moment
 
 Offset = tuple[int, int]
 Moments = Mapping[str, Float[Array, "o"]]
@@ -72,9 +73,9 @@ def _correlation(e: Moments, _: Array) -> Array:
     return jnp.where(flat, 1.0, covariance / jnp.where(flat, 1.0, variance))
 
 
-def _prominence(e: Moments, _: Array) -> Array:
-    mean = e["sum_1"]
-    return e["sum_4"] - 4 * mean * e["sum_3"] + 6 * mean**2 * e["sum_2"] - 3 * mean**4
+def _cluster(order: int) -> _Feature:
+    needs = tuple(f"sum_{number}" for number in range(1, order + 1))
+    return _Feature(needs, lambda e, _: central_moment([e[name] for name in needs]))
 
 
 _SQUARES = ("sum_1", "sum_2", "difference")
@@ -84,12 +85,9 @@ PAIR_FEATURES: dict[str, _Feature] = {
         _SQUARES,
         lambda e, c: (e["sum_2"] - e["difference"]) / 4 + c * e["sum_1"] + c**2,
     ),
-    "cluster_prominence": _Feature(("sum_1", "sum_2", "sum_3", "sum_4"), _prominence),
-    "cluster_shade": _Feature(
-        ("sum_1", "sum_2", "sum_3"),
-        lambda e, _: e["sum_3"] - 3 * e["sum_1"] * e["sum_2"] + 2 * e["sum_1"] ** 3,
-    ),
-    "cluster_tendency": _Feature(("sum_1", "sum_2"), lambda e, _: e["sum_2"] - e["sum_1"] ** 2),
+    "cluster_prominence": _cluster(4),
+    "cluster_shade": _cluster(3),
+    "cluster_tendency": _cluster(2),
     "contrast": _Feature(("difference",), lambda e, _: e["difference"]),
     "correlation": _Feature(_SQUARES, _correlation),
     "joint_average": _Feature(("sum_1",), lambda e, c: c + e["sum_1"] / 2),
