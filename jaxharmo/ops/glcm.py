@@ -52,7 +52,7 @@ class GlcmConfig:
     """Intensities of the lowest and the highest level."""
     offsets: tuple[Offset, ...] = OFFSETS
     """(row, column) steps between the pixels of a pair."""
-    method: Literal["auto", "scatter", "low_rank", "product"] = "auto"
+    method: Literal["auto", "scatter", "low_rank", "product", "pallas"] = "auto"
     """How matrices are formed; auto takes the cheapest way, and none for features of pairs."""
 
     def __post_init__(self):
@@ -161,7 +161,7 @@ def _check(images: Array, config: GlcmConfig, mask: Array | None) -> None:
         )
     if mask is not None and mask.shape != images.shape:
         raise ValueError(f"mask has shape {mask.shape}, images have {images.shape}")
-    if not isinstance(images, Tracer) and not np.isfinite(images).all():
+    if not isinstance(images, Tracer) and not np.isfinite(np.asarray(images)).all():
         raise ValueError("images hold values that are not finite")
-    if not (mask is None or isinstance(mask, Tracer) or np.any(mask, (1, 2)).all()):
+    if not (mask is None or isinstance(mask, Tracer) or np.asarray(mask).any((1, 2)).all()):
         raise ValueError("a mask has no pixel")

@@ -138,7 +138,7 @@ def _pair_sums(
     pixels: Cumulants, offsets: tuple[Offset, ...], needs: tuple[str, ...]
 ) -> tuple[Float[Array, "o"], ...]:
     """Sums of the mass and of every term times mass, over the pairs of each offset."""
-    neighbour = _neighbours(pixels, offsets)
+    neighbour = neighbours(pixels, offsets)
     # Along the rows first: one chain of additions would be slow, and less exact.
     rows = [jnp.stack(_sum_rows(_weighted(pixels, neighbour(o), needs))) for o in offsets]
     return tuple(jnp.stack(rows).sum(-1).T)
@@ -158,7 +158,7 @@ def _forward(pixels: Cumulants, offsets: tuple[Offset, ...], needs: tuple[str, .
 def _backward(
     offsets: tuple[Offset, ...], needs: tuple[str, ...], pixels: Cumulants, cotangents: Cumulants
 ) -> tuple[Cumulants]:
-    neighbour = _neighbours(pixels, offsets)
+    neighbour = neighbours(pixels, offsets)
     one = jnp.ones_like(pixels[0])
     slopes = tuple(jnp.zeros_like(values) for values in pixels)
     for number, (row, column) in enumerate(offsets):
@@ -179,8 +179,8 @@ def _weighted(own: Cumulants, other: Cumulants, needs: tuple[str, ...]) -> tuple
     return (weight, *(weight * _TERMS[name](first, second) for name in needs))
 
 
-def _neighbours(pixels: Cumulants, offsets: tuple[Offset, ...]) -> Callable[[Offset], Cumulants]:
-    """The pixels at a step away, with mass 0 outside the image."""
+def neighbours(pixels: Cumulants, offsets: tuple[Offset, ...]) -> Callable[[Offset], Cumulants]:
+    """The pixels at a step away, all 0 outside the image."""
     height, width = pixels[0].shape
     rows, columns = (max(abs(offset[axis]) for offset in offsets) for axis in (0, 1))
     padded = [jnp.pad(values, ((rows, rows), (columns, columns))) for values in pixels]

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from jaxharmo.config import TextureConfig
 from jaxharmo.losses.texture import texture_grids, texture_loss
 from jaxharmo.ops.cumulants import count_operations
-from jaxharmo.ops.matrices import choose_method, low_rank_basis
+from jaxharmo.ops.matrices import Method, choose_method, low_rank_basis
 from jaxharmo.ops.pairs import PAIR_FEATURES
 from jaxharmo.profiling.timing import measure_device, time_in_a_loop
 
@@ -55,7 +55,7 @@ def profile_glcm(
     forward_time = time_in_a_loop(step.features, fake, repeats=repeats)
     step_time = time_in_a_loop(step.descent, fake, repeats=repeats)
     device = measure_device()
-    flops = 3 * batch * _forward_flops(texture, min(size, texture.crop))
+    flops = 3 * batch * forward_flops(texture, min(size, texture.crop))
     moved = 2 * fake.nbytes
     memory = compiled.memory_analysis()
     floor = device.floor(flops, moved)
@@ -117,11 +117,11 @@ class _Step:
         return fake + (1e-30 * total).astype(fake.dtype)
 
 
-def _matrix_method(texture: TextureConfig) -> Literal["scatter", "low_rank", "product"]:
-    return choose_method(texture.glcm.soft_binning, jnp.float32)
+def _matrix_method(texture: TextureConfig) -> Method:
+    return choose_method(texture.glcm.soft_binning, jnp.dtype("float32"))
 
 
-def _forward_flops(texture: TextureConfig, side: int) -> int:
+def forward_flops(texture: TextureConfig, side: int) -> int:
     """Of all features of one image at all offsets."""
     glcm, pixels, levels = texture.glcm, side**2, texture.glcm.levels
     offsets, binning = len(glcm.offsets), glcm.soft_binning
@@ -141,6 +141,7 @@ def _forward_flops(texture: TextureConfig, side: int) -> int:
                 "scatter": 8 * pixels,
                 "low_rank": 2 * (rank**2 * pixels + levels * rank**2 + levels**2 * rank),
                 "product": 2 * levels**2 * pixels,
+                "pallas": 2 * levels**2 * pixels,
             }[method]
         )
         flops += offsets * len(by_matrix) * _FEATURE_FLOPS * levels**2

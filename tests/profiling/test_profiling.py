@@ -1,0 +1,63 @@
+"""The profiles: what they report, and that counts follow what is asked."""
+
+import json
+
+import jax
+import pytest
+from small import SMALL, replace
+
+from jaxharmo.config import TextureConfig
+from jaxharmo.ops.glcm import PUBLISHED, GlcmConfig
+from jaxharmo.profiling.glcm import forward_flops, profile_glcm
+from jaxharmo.profiling.step import profile_step
+
+
+@pytest.fixture(autouse=True)
+def quick_device(monkeypatch):
+    monkeypatch.setattr("jaxharmo.profiling.timing._COPY_BYTES", 2**16)
+    monkeypatch.setattr("jaxharmo.profiling.timing._MATMUL_SIDE", 64)
+
+
+def test_glcm_profile_reports_what_the_docs_name():
+    texture = TextureConfig(glcm=GlcmConfig(levels=16))
+    figures = profile_glcm(texture, size=32, batch=2, repeats=2)
+    low, high = figures["seconds_step_spread"]
+    assert 0 < low <= figures["seconds_step"] <= high
+    assert figures["bytes"] == 2 * 2 * 32 * 32 * 4
+    assert figures["flops"] == 3 * 2 * forward_flops(texture, 32)
+    assert figures["floor_seconds"] > 0
+    assert figures["floor_fraction"] == pytest.approx(
+        figures["floor_seconds"] / figures["seconds_step"]
+    )
+    assert json.loads(json.dumps(figures)) == figures
+
+
+def test_counts_follow_what_is_asked():
+    def count(*features, **options):
+        return forward_flops(TextureConfig(glcm=GlcmConfig(**options), features=features), 32)
+
+    pixels = 32 * 32
+    # 6 operations a pixel and 10 a pair; 4 cells a pair, then 6 operations a cell of a matrix.
+    assert count("contrast", levels=16) == pixels * (6 + 16 * 10)
+    assert count("joint_energy", levels=16) == 16 * (8 * pixels + 6 * 16**2)
+    assert count("contrast", levels=16, method="product") == 16 * (2 * pixels + 6) * 16**2
+    wide = {"levels": 256, "binning": "gaussian", "sigma": 64.0}
+    assert count("joint_energy", **wide) < 16 * 2 * 256**2 * pixels / 4
+
+
+def test_glcm_profile_compares_and_traces(tmp_path):
+    texture = TextureConfig(glcm=PUBLISHED)
+    figures = profile_glcm(
+        texture, size=32, batch=1, repeats=1, dtype="bfloat16", compare=True, trace=tmp_path
+    )
+    assert figures["dtype"] == "bfloat16"
+    assert figures["ratio_dense"] > 1
+    assert figures["seconds_step_matrix"] > 0
+    assert list(tmp_path.rglob("*.xplane.pb"))
+
+
+def test_step_profile_counts_its_collectives():
+    figures = profile_step(replace(SMALL, loss={"texture": 0.0}), repeats=1)
+    assert figures["devices"] == jax.device_count()
+    assert set(figures["collectives"]) == {"all-reduce"}
+    assert figures["flops"] > 0
