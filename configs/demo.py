@@ -2,8 +2,8 @@
 
     python train.py
 
-Six minutes on two CPU cores. To expect: towards a smoother kernel the HU error falls by 30 to 60 %;
-in every direction the Fréchet distance of texture features falls, by 35 to 95 %.
+Six to ten minutes on two CPU cores. To expect: towards a smoother kernel the HU error falls by 25
+to 65 %; in every direction the Fréchet distance of texture features falls, by 15 to 95 %.
 
 The networks are StarGAN v2's, fitted to the task: kernels change fine detail of a few hundredths of
 the window and nothing else, so the generator works at full resolution (a downsampling would lose

@@ -4,8 +4,8 @@ The native engine gives the 18 first-order and 24 GLCM features of pyradiomics w
 conventions: bins of fixed width aligned at 0 HU, level = floor(x / w) - floor(min / w) + 1, pairs
 at distance 1 in four directions of the slice, each direction's matrix symmetric and normalised,
 the features averaged over directions. Slices count as having unit spacing. Values are sorted and
-pairs counted on the host, exactly and with a thread a core; the features of all matrices are one
-compiled call.
+pairs counted on the host, exactly and with a thread a core; the features of the matrices of many
+slices are one compiled call.
 """
 
 import functools
@@ -112,7 +112,7 @@ def _on_the_host(
     hu: np.ndarray, mask: np.ndarray, bin_width: float
 ) -> tuple[Row, Float[np.ndarray, "o l l"]]:
     """First-order features and co-occurrence counts of one slice."""
-    bins = np.floor(hu / bin_width).astype(np.int32)
+    bins = np.floor(np.where(mask, hu, 0).astype(np.float64) / bin_width).astype(np.int32)
     levels = np.where(mask, bins - bins[mask].min() + 1, 0)
     row = _first_order(np.sort(hu[mask]).astype(np.float64), levels[mask])
     counts = glcm_counts(levels, int(levels.max()))

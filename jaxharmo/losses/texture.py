@@ -18,6 +18,8 @@ Grids = dict[str, Float[Array, "b 4 4"]]
 Attention = Callable[[Float[Array, "b 4 4"]], Float[Array, "b 4 4"]]
 
 _EPSILON = 1e-6
+_LEAST_SHARE = 0.1
+"""Of the mean over a batch, the least that a difference is divided by."""
 
 
 def texture_grids(images: Float[Array, "b h w 1"], config: TextureConfig) -> Grids:
@@ -64,7 +66,9 @@ def texture_loss(
 
 def _normalize(difference: Array, target: Array, config: TextureConfig) -> Float[Array, "b 4 4"]:
     if config.normalization == "relative":
-        return difference / (jnp.abs(target) + _EPSILON)
+        size = jnp.abs(target)
+        # A flat image, or a feature that crosses zero, must not outweigh the rest of the batch.
+        return difference / (jnp.maximum(size, _LEAST_SHARE * size.mean(0)) + _EPSILON)
     low, high = (
         jax.lax.stop_gradient(extreme(difference, axis=(1, 2), keepdims=True))
         for extreme in (jnp.min, jnp.max)

@@ -6,17 +6,17 @@ as in IBSI). Features that are polynomials of i and j come from pairs of pixels 
 others from the matrices (``matrices``, ``haralick``). Grey levels are numbered from 1, as in IBSI
 and pyradiomics.
 
-Outside ``jit``, pixels that are not finite and masks without a pixel are a ``ValueError``. Inside,
-such pixels spread over all features of their image, and a mask without a pair gives zero matrices.
+Where no pair counts, matrices and features are 0. Outside ``jit``, pixels that are not finite and
+masks without a pixel are a ``ValueError``; inside, a pixel that is not a number spreads over the
+features of its image wherever it makes a pair, and infinite ones count as the ends of the range.
 """
 
 import dataclasses
+from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
@@ -101,11 +101,19 @@ def glcm_features(
 ) -> dict[str, Float[Array, "b o"]]:
     """Haralick features of every image at every offset.
 
-    Pairs count only where both pixels are in ``mask``. Raises ``ValueError`` for an unknown
+    Images of fewer bits than float32, or of integers, count as float32. Pairs count only where both
+    pixels are in ``mask``. Raises ``ValueError`` for an unknown
     feature, a wrong rank, or an offset that does not fit.
     """
-    _check(images, config, mask)
+    images = _checked(images, config, mask)
     check_features(features)
+    return _features(images, config, features, mask)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _features(
+    images: Array, config: GlcmConfig, features: tuple[str, ...], mask: Array | None
+) -> dict[str, Float[Array, "b o"]]:
     by_pairs = [name for name in features if config.method == "auto" and name in PAIR_FEATURES]
     by_matrix = [name for name in features if name not in by_pairs]
     found: dict[str, Array] = {}
@@ -117,11 +125,15 @@ def glcm_features(
             )(images, mask)
     if by_matrix:
         with jax.named_scope("glcm_matrices"):
-            matrices = glcm_matrices(images, config, mask)
-        evaluate = lambda matrix: {name: MATRIX_FEATURES[name](matrix) for name in by_matrix}  # noqa: E731
+            matrices = _matrices(images, config, mask)
         with jax.named_scope("matrix_features"):
-            found |= jax.vmap(jax.vmap(evaluate))(matrices)
+            found |= jax.vmap(jax.vmap(partial(_matrix_features, names=by_matrix)))(matrices)
     return {name: found[name] for name in features}
+
+
+def _matrix_features(matrix: Float[Array, "l l"], names: list[str]) -> dict[str, Float[Array, ""]]:
+    empty = matrix.sum() == 0
+    return {name: jnp.where(empty, 0, MATRIX_FEATURES[name](matrix)) for name in names}
 
 
 def check_features(names: tuple[str, ...]) -> None:
@@ -138,7 +150,11 @@ def glcm_matrices(
     mask: Bool[Array, "b h w"] | None = None,
 ) -> Float[Array, "b o l l"]:
     """The symmetric GLCMs, each with sum 1; all zero where the mask leaves no pair."""
-    _check(images, config, mask)
+    return _matrices(_checked(images, config, mask), config, mask)
+
+
+@partial(jax.jit, static_argnums=1)
+def _matrices(images: Array, config: GlcmConfig, mask: Array | None) -> Float[Array, "b o l l"]:
     binning = config.soft_binning
     method = choose_method(binning, images.dtype) if config.method == "auto" else config.method
 
@@ -146,22 +162,22 @@ def glcm_matrices(
         counts = count_pairs(image, inside, binning, config.offsets, method)
         symmetric = counts + counts.mT
         total = symmetric.sum((1, 2), keepdims=True)
-        return jnp.where(total > 0, symmetric / jnp.where(total > 0, total, 1), 0)
+        return jnp.where(total == 0, 0, symmetric / jnp.where(total == 0, 1, total))
 
-    # One image at a time: what is held for a pair of offsets is many times the image.
-    return lax.map(lambda pair: of_image(*pair), (images, mask))
+    return jax.vmap(of_image)(images, mask)
 
 
-def _check(images: Array, config: GlcmConfig, mask: Array | None) -> None:
+def _checked(images: Array, config: GlcmConfig, mask: Array | None) -> Float[Array, "b h w"]:
     if images.ndim != 3:
         raise ValueError(f"images have shape {images.shape}, expected (batch, height, width)")
-    if min(images.shape[1:]) <= config.reach:
-        raise ValueError(
-            f"images of {images.shape[1:]} are smaller than an offset of {config.reach}"
-        )
+    reach = [max(abs(offset[axis]) for offset in config.offsets) for axis in (0, 1)]
+    if images.shape[1] <= reach[0] or images.shape[2] <= reach[1]:
+        raise ValueError(f"images of {images.shape[1:]} are smaller than an offset of {reach}")
     if mask is not None and mask.shape != images.shape:
         raise ValueError(f"mask has shape {mask.shape}, images have {images.shape}")
-    if not isinstance(images, Tracer) and not np.isfinite(np.asarray(images)).all():
-        raise ValueError("images hold values that are not finite")
-    if not (mask is None or isinstance(mask, Tracer) or np.asarray(mask).any((1, 2)).all()):
-        raise ValueError("a mask has no pixel")
+    with jax.ensure_compile_time_eval():
+        if not isinstance(images, Tracer) and not jnp.isfinite(images).all():
+            raise ValueError("images hold values that are not finite")
+        if not (mask is None or isinstance(mask, Tracer) or jnp.any(mask, (1, 2)).all()):
+            raise ValueError("a mask has no pixel")
+    return images.astype(jnp.promote_types(images.dtype, jnp.float32))

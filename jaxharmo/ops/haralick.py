@@ -108,16 +108,16 @@ def _information_correlation_1(matrix: Matrix) -> Array:
 def _information_correlation_2(matrix: Matrix) -> Array:
     joint, independent, _ = _information(matrix)
     # The exponent is in nats, though the entropies are in bits, as published and in pyradiomics.
-    inner = 1 - jnp.exp(-2 * (independent - joint))
+    inner = -jnp.expm1(-2 * (independent - joint))
     return jnp.where(inner > 0, jnp.sqrt(jnp.where(inner > 0, inner, 1)), 0)
 
 
 def _maximal_correlation(matrix: Matrix) -> Array:
-    """Second largest singular value of ``p(i, j) / sqrt(p(i) p(j))``; 1 for a flat region."""
+    """Second largest |eigenvalue| of ``p(i, j) / sqrt(p(i) p(j))``; 1 for a flat region."""
     p = _marginal(matrix)
     scale = jnp.where(p > 0, 1 / jnp.sqrt(jnp.where(p > 0, p, 1)), 0)
-    values = jnp.linalg.svd(scale[:, None] * matrix * scale, compute_uv=False)
-    return jnp.where(jnp.sum(p > 0) > 1, values[1], 1.0)
+    values = jnp.sort(jnp.abs(jnp.linalg.eigvalsh(scale[:, None] * matrix * scale)))
+    return jnp.where(jnp.sum(p > 0) > 1, values[-2], 1.0)
 
 
 def _polynomial(weight: Callable[[Array, Array], Array]) -> Callable[[Matrix], Array]:

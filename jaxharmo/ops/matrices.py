@@ -36,7 +36,7 @@ def choose_method(binning: Binning, dtype: np.dtype) -> Method:
     if binning.kind == "linear":
         return "scatter"
     rank = len(low_rank_basis(binning, str(dtype)))
-    return "low_rank" if 2 * rank <= binning.levels else "product"
+    return "low_rank" if 0 < 2 * rank <= binning.levels else "product"
 
 
 def count_pairs(
@@ -46,12 +46,17 @@ def count_pairs(
     offsets: tuple[Offset, ...],
     method: Method,
 ) -> Float[Array, "o l l"]:
-    """``Σ_p w_i(x_p) w_j(x_{p+o})`` over the pairs in the mask, for every offset."""
+    """``Σ_p w_i(x_p) w_j(x_{p+o})`` over the pairs in the mask, for every offset.
+
+    Raises ``ValueError`` where a Gaussian is too narrow for ``low_rank``.
+    """
     if method == "pallas":
         present = jnp.ones_like(image) if mask is None else mask.astype(image.dtype)
         return _fused(image, present, binning, offsets)
-    count = {"scatter": _scatter, "low_rank": _low_rank, "product": _product}[method]
-    return jnp.stack(list(map(count(image, mask, binning), offsets)))
+    form = {"scatter": _scatter, "low_rank": _low_rank, "product": _product}[method]
+    # What is cut out for an offset is many times the image: the gradient cuts it out again.
+    count = jax.checkpoint(form(image, mask, binning), static_argnums=(0,))
+    return jnp.stack([count(offset) for offset in offsets])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -65,7 +70,8 @@ def _fused(
     neighbour = neighbours(own, offsets)
     others = Pixels(*(jnp.stack(values) for values in zip(*map(neighbour, offsets), strict=True)))
     flat = lambda pixels, *lead: Pixels(*(values.reshape(*lead, -1) for values in pixels))  # noqa: E731
-    return fused_counts(flat(own), flat(others, len(offsets)), binning)
+    counts = fused_counts(flat(own), flat(others, len(offsets)), binning)
+    return counts.astype(image.dtype)
 
 
 def _fused_forward(image, present, binning, offsets):
@@ -88,6 +94,8 @@ def _product(image: Array, mask: Array | None, binning: Binning) -> Callable[[Of
 
 def _low_rank(image: Array, mask: Array | None, binning: Binning) -> Callable[[Offset], Counts]:
     coefficients = low_rank_basis(binning, str(image.dtype))
+    if not len(coefficients):
+        raise ValueError(f"a sigma of {binning.sigma:g} bins is too narrow for low_rank")
     t = level_coordinate(image, binning) * (2 / (binning.levels - 1)) - 1
     basis = [jnp.ones_like(t), t]
     while len(basis) < len(coefficients):
@@ -149,7 +157,10 @@ def _ends(values: Float[Array, "... h w"], offset: Offset) -> tuple[Array, Array
 
 @lru_cache(maxsize=64)
 def low_rank_basis(binning: Binning, dtype: str) -> Float[np.ndarray, "r l"]:
-    """Chebyshev coefficients of every level's weight, two or more, as many as the dtype needs."""
+    """Chebyshev coefficients of every level's weight, two or more, as many as the dtype needs.
+
+    None where the nodes do not resolve the weights.
+    """
     angle = (np.arange(_NODES) + 0.5) * (np.pi / _NODES)
     coordinate = (np.cos(angle) + 1) * ((binning.levels - 1) / 2)
     exponent = -0.5 * ((coordinate[:, None] - np.arange(binning.levels)) / binning.sigma) ** 2
@@ -160,4 +171,5 @@ def low_rank_basis(binning: Binning, dtype: str) -> Float[np.ndarray, "r l"]:
     coefficients[1:] *= 2
     precision = max(np.finfo(dtype).eps / 4, 1e-14)
     (large,) = np.nonzero(np.abs(coefficients).max(1) > precision * values.max())
-    return coefficients[: max(large[-1] + 1, 2)]
+    last = int(large[-1])
+    return coefficients[: max(last + 1, 2)] if last + 1 < len(coefficients) else coefficients[:0]

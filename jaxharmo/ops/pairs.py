@@ -104,7 +104,7 @@ def pair_features(
     offsets: tuple[Offset, ...],
     names: Sequence[str],
 ) -> dict[str, Float[Array, "o"]]:
-    """Features of one image at every offset; 0, or the centre level, where no pair counts."""
+    """Features of one image at every offset; 0 where no pair counts."""
     needs = tuple(name for name in _TERMS if any(name in PAIR_FEATURES[n].needs for n in names))
     order = max(_TERMS[name].order for name in needs)
     mass, mean, *rest = _in_halves(lambda part: cumulants(part, binning, order), image)
@@ -115,10 +115,11 @@ def pair_features(
     centre = jnp.sum(lax.stop_gradient(mean) * weight) / jnp.maximum(jnp.sum(weight), 1)
     found: Cumulants = _pair_sums((mass, mean - centre, *rest), offsets, needs)
     total, *sums = found
-    scale = jnp.where(total > 0, 1 / jnp.where(total > 0, total, 1), 0)
-    moments = {name: value * scale for name, value in zip(needs, sums, strict=True)}
+    divisor = jnp.where(total == 0, 1, total)
+    moments = {name: value / divisor for name, value in zip(needs, sums, strict=True)}
     # Level 0 of the coordinate is grey level 1.
-    return {name: PAIR_FEATURES[name].formula(moments, centre + 1) for name in names}
+    values = {name: PAIR_FEATURES[name].formula(moments, centre + 1) for name in names}
+    return {name: jnp.where(total == 0, 0, value) for name, value in values.items()}
 
 
 def _in_halves(formula: Callable[[Array], Cumulants], image: Float[Array, "h w"]) -> Cumulants:

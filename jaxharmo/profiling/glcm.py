@@ -38,9 +38,10 @@ def profile_glcm(
     on the device, so the dispatch of a call does not count. ``flops`` and ``bytes`` are closed
     forms of one step (features of the fake, and their gradient at twice the cost; the fake and the
     real grid read, the gradient written); ``floor_seconds`` is what the device's measured rates
-    make of them, and ``floor_fraction`` the share of the step that it is. With ``compare``,
-    ``seconds_step_matrix`` and ``seconds_step_dense`` tell of the same loss from the matrices, in
-    their cheapest form and as products of all weights. ``trace`` is a folder for a profiler trace.
+    make of them (the rate of matrix products, which single operations do not reach), and
+    ``floor_fraction`` the share of the step that it is. With ``compare``, ``seconds_step_matrix``
+    and ``seconds_step_dense`` tell of the same loss from the matrices, in their cheapest form and
+    as products of all weights, each from one call. ``trace`` is a folder for a profiler trace.
     """
     low, high = texture.glcm.value_range
     first, second = (

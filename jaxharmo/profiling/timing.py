@@ -63,9 +63,9 @@ def measure_device(repeats: int = 5) -> Device:
     """Measure copy bandwidth and matrix rate of the first local device."""
     device = jax.local_devices()[0]
     large = jnp.zeros(_COPY_BYTES // 4, jnp.float32)
-    copy = time_calls(jax.jit(lambda x: x + 1), large, repeats=repeats)
-    square = jnp.ones((_MATMUL_SIDE, _MATMUL_SIDE), jnp.float32)
-    product = time_calls(jax.jit(lambda x: x @ x), square, repeats=repeats)
+    copy = time_in_a_loop(lambda x: x + 1, large, repeats=repeats)
+    square = jnp.full((_MATMUL_SIDE, _MATMUL_SIDE), 1 / _MATMUL_SIDE, jnp.float32)
+    product = time_in_a_loop(lambda x: x @ x, square, repeats=repeats)
     return Device(
         f"{device.platform}: {device.device_kind}",
         2 * _COPY_BYTES / copy.minimum,

@@ -58,6 +58,13 @@ def test_slices_of_one_call_do_not_mix():
     assert radiomic_features([], [], 25.0, "native") == []
 
 
+def test_what_lies_outside_the_mask_does_not_matter():
+    hu, mask = slice_and_mask()
+    (expected,) = radiomic_features([hu], [mask], 25.0, "native")
+    (found,) = radiomic_features([np.where(mask, hu, np.nan)], [mask], 25.0, "native")
+    assert found == expected
+
+
 def test_a_region_without_neighbours_has_no_glcm():
     mask = np.zeros((3, 3), bool)
     mask[1, 1] = True

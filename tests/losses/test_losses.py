@@ -122,3 +122,21 @@ def test_domain_average_by_hand():
     found = domain_average({"contrast": grid}, jnp.asarray(domain), 4)["contrast"]
     for row, own in enumerate(domain):
         np.testing.assert_allclose(found[row], grid[domain == own].mean(0), rtol=1e-5)
+
+
+def test_grids_of_a_bfloat16_model_are_float32():
+    config = texture()
+    halved = images(1).astype(jnp.bfloat16)
+    grid = texture_grids(halved, config)["contrast"]
+    assert grid.dtype == jnp.float32
+    same = texture_grids(halved.astype(jnp.float32), config)["contrast"]
+    np.testing.assert_array_equal(grid, same)
+
+
+def test_a_flat_image_does_not_outweigh_its_batch():
+    config = texture(features=("contrast", "correlation", "cluster_shade"), aggregation="mean")
+    real = images(2).at[0].set(-1.0)
+    _, terms = texture_loss(
+        texture_grids(images(1), config), texture_grids(real, config), config, lambda g: g
+    )
+    assert all(float(term) < 30 for term in terms.values())

@@ -31,8 +31,10 @@ class Pixels(NamedTuple):
 def fused_counts(first: Pixels, second: Pixels, binning: Binning) -> Counts:
     """``Σ_p w_i(first_p) w_j(second_{o,p})`` for flat (n) and (o, n) pixels.
 
-    A Mosaic kernel on GPUs from Hopper on and on TPUs; the plain product elsewhere.
+    A Mosaic kernel on CUDA devices, which must be Hopper or newer, and on TPUs; the plain product
+    elsewhere. The counts are float32, whatever is given.
     """
+    first, second = (Pixels(*(x.astype(jnp.float32) for x in pair)) for pair in (first, second))
     levels = jnp.arange(binning.levels, dtype=jnp.float32)
     pairs, level_block = jnp.stack(first), 64 if binning.levels <= 64 else 128
     others = jnp.stack(second, axis=1)
@@ -60,6 +62,10 @@ def product(
     binning: Binning,
 ) -> Counts:
     """What the kernels compute, in float32 throughout."""
-    own = weigh(first[0][None] - levels[:, None], binning) * first[1]
-    other = weigh(second[:, 0, None] - levels[:, None], binning) * second[:, 1, None]
-    return jnp.einsum("in,ojn->oij", own, other, precision=lax.Precision.HIGHEST)
+
+    def weights(pixels: Float[Array, "2 n"]) -> Float[Array, "l n"]:
+        return weigh(pixels[0] - levels[:, None], binning) * pixels[1]
+
+    own = weights(first)
+    count = lambda other: jnp.matmul(own, weights(other).T, precision=lax.Precision.HIGHEST)  # noqa: E731
+    return lax.map(count, second)
