@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxharmo.ops import binning as soft
 from jaxharmo.ops.haralick import MATRIX_FEATURES
-from jaxharmo.ops.matrices import choose_method, count_pairs
+from jaxharmo.ops.matrices import check_low_rank, choose_method, count_pairs
 from jaxharmo.ops.pairs import PAIR_FEATURES, Offset, pair_features
 
 OFFSETS: tuple[Offset, ...] = (
@@ -68,6 +68,8 @@ class GlcmConfig:
             raise ValueError("method scatter is for linear binning; take low_rank or product")
         if self.method == "low_rank" and self.binning != "gaussian":
             raise ValueError("method low_rank is for gaussian binning; take scatter or product")
+        if self.method == "low_rank":
+            check_low_rank(self.soft_binning, "float32")
 
     @property
     def reach(self) -> int:

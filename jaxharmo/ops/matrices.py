@@ -39,6 +39,12 @@ def choose_method(binning: Binning, dtype: np.dtype) -> Method:
     return "low_rank" if 0 < 2 * rank <= binning.levels else "product"
 
 
+def check_low_rank(binning: Binning, dtype: str) -> None:
+    """Raise ``ValueError`` where a Gaussian is too narrow for ``low_rank``."""
+    if not len(low_rank_basis(binning, dtype)):
+        raise ValueError(f"sigma is {binning.sigma:g} bins, too narrow for low_rank; take product")
+
+
 def count_pairs(
     image: Float[Array, "h w"],
     mask: Bool[Array, "h w"] | None,
@@ -93,9 +99,8 @@ def _product(image: Array, mask: Array | None, binning: Binning) -> Callable[[Of
 
 
 def _low_rank(image: Array, mask: Array | None, binning: Binning) -> Callable[[Offset], Counts]:
+    check_low_rank(binning, str(image.dtype))
     coefficients = low_rank_basis(binning, str(image.dtype))
-    if not len(coefficients):
-        raise ValueError(f"a sigma of {binning.sigma:g} bins is too narrow for low_rank")
     t = level_coordinate(image, binning) * (2 / (binning.levels - 1)) - 1
     basis = [jnp.ones_like(t), t]
     while len(basis) < len(coefficients):
