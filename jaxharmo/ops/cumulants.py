@@ -17,10 +17,10 @@ from functools import lru_cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxharmo.ops import chebyshev
 from jaxharmo.ops.binning import Binning, level_coordinate, linear_taps
 
 Cumulants = tuple[Float[Array, "..."], ...]
@@ -143,18 +143,13 @@ def _series(levels: int, sigma: float, order: int, dtype: str) -> Float[np.ndarr
     """
     if sigma < _NARROWEST_SERIES:
         return np.empty((0, order + 1))
-    angle = (np.arange(_NODES) + 0.5) * (np.pi / _NODES)
-    t = np.sqrt((np.cos(angle) + 1) / 2)
+    t = np.sqrt((chebyshev.nodes(_NODES) + 1) / 2)
     middle = (levels - 1) / 2
     values = _exact(t * middle, middle, levels, sigma, order)
-    values = [value / t if number % 2 else value for number, value in enumerate(values)]
-    precision = max(np.finfo(dtype).eps / 4, 1e-14)
-    transform = scipy.fft.dct(np.stack(values, -1), axis=0, norm="forward")
-    coefficients = np.asarray(transform)[: _NODES // 2]
-    coefficients[1:] *= 2
-    large = np.abs(coefficients) > precision * np.abs(values).max(1)
-    last = int(np.nonzero(large.any(1))[0][-1])
-    return coefficients[: last + 1] if last < _MOST_TERMS else coefficients[:0]
+    columns = [value / t if number % 2 else value for number, value in enumerate(values)]
+    stacked = np.stack(columns, -1)
+    coefficients, terms = chebyshev.fit(stacked, np.abs(stacked).max(0), dtype)
+    return coefficients[:terms] if terms <= _MOST_TERMS else coefficients[:0]
 
 
 def _exact(

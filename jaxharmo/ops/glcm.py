@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float
 from jaxharmo.ops import binning as soft
 from jaxharmo.ops.haralick import MATRIX_FEATURES
 from jaxharmo.ops.matrices import check_low_rank, choose_method, count_pairs
-from jaxharmo.ops.pairs import PAIR_FEATURES, Offset, pair_features
+from jaxharmo.ops.pairs import PAIR_FEATURES, Offset, pair_features, reach
 
 OFFSETS: tuple[Offset, ...] = (
     *((0, d) for d in (1, 3, 5, 7)),
@@ -74,7 +74,7 @@ class GlcmConfig:
     @property
     def reach(self) -> int:
         """The longest step along rows or columns, pixels."""
-        return max(max(abs(row), abs(column)) for row, column in self.offsets)
+        return max(reach(self.offsets))
 
     @property
     def soft_binning(self) -> soft.Binning:
@@ -104,8 +104,8 @@ def glcm_features(
     """Haralick features of every image at every offset.
 
     Images of fewer bits than float32, or of integers, count as float32. Pairs count only where both
-    pixels are in ``mask``. Raises ``ValueError`` for an unknown
-    feature, a wrong rank, or an offset that does not fit.
+    pixels are in ``mask``. Raises ``ValueError`` for an unknown feature, a wrong rank, or an offset
+    that does not fit.
     """
     images = _checked(images, config, mask)
     check_features(features)
@@ -172,9 +172,11 @@ def _matrices(images: Array, config: GlcmConfig, mask: Array | None) -> Float[Ar
 def _checked(images: Array, config: GlcmConfig, mask: Array | None) -> Float[Array, "b h w"]:
     if images.ndim != 3:
         raise ValueError(f"images have shape {images.shape}, expected (batch, height, width)")
-    reach = [max(abs(offset[axis]) for offset in config.offsets) for axis in (0, 1)]
-    if images.shape[1] <= reach[0] or images.shape[2] <= reach[1]:
-        raise ValueError(f"images of {images.shape[1:]} are smaller than an offset of {reach}")
+    rows, columns = reach(config.offsets)
+    if images.shape[1] <= rows or images.shape[2] <= columns:
+        raise ValueError(
+            f"images of {images.shape[1:]} are smaller than an offset of {(rows, columns)}"
+        )
     if mask is not None and mask.shape != images.shape:
         raise ValueError(f"mask has shape {mask.shape}, images have {images.shape}")
     with jax.ensure_compile_time_eval():

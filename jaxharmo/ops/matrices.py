@@ -15,10 +15,10 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jaxharmo.ops import chebyshev
 from jaxharmo.ops.binning import Binning, level_coordinate, linear_taps, weights
 from jaxharmo.ops.cumulants import cumulants
 from jaxharmo.ops.fused import Pixels, fused_counts
@@ -166,15 +166,10 @@ def low_rank_basis(binning: Binning, dtype: str) -> Float[np.ndarray, "r l"]:
 
     None where the nodes do not resolve the weights.
     """
-    angle = (np.arange(_NODES) + 0.5) * (np.pi / _NODES)
-    coordinate = (np.cos(angle) + 1) * ((binning.levels - 1) / 2)
+    coordinate = (chebyshev.nodes(_NODES) + 1) * ((binning.levels - 1) / 2)
     exponent = -0.5 * ((coordinate[:, None] - np.arange(binning.levels)) / binning.sigma) ** 2
     exponent -= exponent.max(1, keepdims=True) if binning.normalised else 0
     values = np.exp(exponent)
     values /= values.sum(1, keepdims=True) if binning.normalised else 1
-    coefficients = np.asarray(scipy.fft.dct(values, axis=0, norm="forward"))[: _NODES // 2]
-    coefficients[1:] *= 2
-    precision = max(np.finfo(dtype).eps / 4, 1e-14)
-    (large,) = np.nonzero(np.abs(coefficients).max(1) > precision * values.max())
-    last = int(large[-1])
-    return coefficients[: max(last + 1, 2)] if last + 1 < len(coefficients) else coefficients[:0]
+    coefficients, terms = chebyshev.fit(values, values.max(), dtype)
+    return coefficients[: max(terms, 2)] if terms < len(coefficients) else coefficients[:0]

@@ -29,6 +29,12 @@ Moments = Mapping[str, Float[Array, "o"]]
 _VARIANCE_OF_A_FLAT_REGION = 1e-6
 
 
+def reach(offsets: Sequence[Offset]) -> tuple[int, int]:
+    """The longest steps along rows and along columns, pixels."""
+    rows, columns = (max(map(abs, steps)) for steps in zip(*offsets, strict=True))
+    return rows, columns
+
+
 def _raw(number: int) -> Callable[..., Array]:
     """The raw moment of an order, as a function of κ₁, κ₂ and so on."""
     return {
@@ -183,7 +189,7 @@ def _weighted(own: Cumulants, other: Cumulants, needs: tuple[str, ...]) -> tuple
 def neighbours(pixels: Cumulants, offsets: tuple[Offset, ...]) -> Callable[[Offset], Cumulants]:
     """The pixels at a step away, all 0 outside the image."""
     height, width = pixels[0].shape
-    rows, columns = (max(abs(offset[axis]) for offset in offsets) for axis in (0, 1))
+    rows, columns = reach(offsets)
     padded = [jnp.pad(values, ((rows, rows), (columns, columns))) for values in pixels]
 
     def at(step: Offset) -> Cumulants:

@@ -39,22 +39,35 @@ def counts(
     block = (level_block, level_block)
 
     def kernel(
-        first, second, levels, out, u, factor, v, other_factor, rows, columns, a, b, result, barrier
+        first,
+        second,
+        levels,
+        out,
+        u,
+        factor,
+        v,
+        other_factor,
+        rows,
+        columns,
+        a,
+        b,
+        result,
+        *barriers,
     ):
         offset, i, j, split = (lax.axis_index(name) for name in ("offset", "i", "j", "split"))
 
-        def load(*copies):
+        levels_loaded, pixels_loaded = barriers
+
+        def load(barrier, *copies):
             for source, target in copies:
                 plgpu.copy_gmem_to_smem(source, target, barrier)
             plgpu.barrier_wait(barrier)
 
         in_block = lambda number: pl.ds(number * level_block, level_block)  # noqa: E731
-        start = pl.ds(0, PIXELS)
         load(
+            levels_loaded,
             (levels.at[in_block(i)], rows),
             (levels.at[in_block(j)], columns),
-            (first.at[0, start], u),
-            (first.at[1, start], factor),
         )
 
         def accumulate(total):
@@ -62,6 +75,7 @@ def counts(
             def _(number):
                 at = pl.ds((split * rounds + number) * PIXELS, PIXELS)
                 load(
+                    pixels_loaded,
                     (first.at[0, at], u),
                     (first.at[1, at], factor),
                     (second.at[offset, 0, at], v),
@@ -97,6 +111,7 @@ def counts(
             plgpu.SMEM((level_block, PIXELS), jnp.bfloat16, transforms=operand),
             plgpu.SMEM((PIXELS, level_block), jnp.bfloat16, transforms=operand),
             plgpu.SMEM(block, jnp.float32),
+            plgpu.Barrier(num_arrivals=2),
             plgpu.Barrier(num_arrivals=4),
         ],
         compiler_params=plgpu.CompilerParams(lowering_semantics=plgpu.LoweringSemantics.Warpgroup),
