@@ -12,13 +12,17 @@ from jaxharmo.errors import InputError
 def build(kind: Any, value: Any, where: str) -> Any:
     """``value`` as the annotated type ``kind``; ``InputError`` naming the place where it is not.
 
-    Knows dataclasses, literals, tuples, lists, dicts with text as keys, and plain types.
+    Knows dataclasses, literals, tuples, lists, dicts with text as keys, plain types, and any of
+    these or None.
     """
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind, value, where)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal and value in arguments:
         return value
+    if origin is types.UnionType and types.NoneType in arguments:
+        (kind,) = (each for each in arguments if each is not types.NoneType)
+        return None if value is None else build(kind, value, where)
     if origin is tuple and isinstance(value, list):
         items = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(items) == len(value):

@@ -25,6 +25,28 @@ class Domain:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Acquisition:
+    """How a series was acquired and reconstructed; None where its headers do not tell."""
+
+    manufacturer: str | None = None
+    model: str | None = None
+    kernel: str | None = None
+    """ConvolutionKernel, normalised."""
+    kernel_raw: str | None = None
+    """ConvolutionKernel as it stands in the files."""
+    kvp: float | None = None
+    """Tube voltage, kV."""
+    exposure: float | None = None
+    """Tube load, mAs."""
+    slice_thickness: float | None = None
+    """mm"""
+    pixel_spacing: float | None = None
+    """Between rows, mm, before any resampling."""
+    contrast: bool | None = None
+    """Whether a contrast agent was given."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The contents of ``dataset.json``."""
 
@@ -39,6 +61,8 @@ class Manifest:
     """Pseudonyms by split."""
     paired: tuple[tuple[str, str], ...]
     """Pairs of domain names that hold reconstructions of the same acquisitions."""
+    series: dict[str, Acquisition] = dataclasses.field(default_factory=dict)
+    """By the pseudonym of the series."""
     provenance: dict[str, str]
     """How the set was made: the tool, its version, its settings."""
 

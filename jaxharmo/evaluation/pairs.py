@@ -21,6 +21,7 @@ from jaxharmo.evaluation.report import Example
 from jaxharmo.evaluation.results import PairResult
 from jaxharmo.evaluation.slices import DomainSlices
 from jaxharmo.evaluation.statistics import compare
+from jaxharmo.ops.tissue import Tissue, segment
 
 Translate = Callable[[Float[np.ndarray, "n h w"], str], Float[np.ndarray, "n h w"]]
 
@@ -34,7 +35,7 @@ class _Real(NamedTuple):
     """A real slice with all that pairs ask of it."""
 
     hu: np.ndarray
-    tissue: structure.Tissue
+    tissue: Tissue
     edges: np.ndarray
 
 
@@ -104,7 +105,7 @@ class PairJudge:
         with self._time("reading"):
             hu = np.clip(domain.pixels(number), *self._window)
         with self._time("structure"):
-            return _Real(hu, structure.segment(hu), structure.edge_map(hu, self._window))
+            return _Real(hu, segment(hu), structure.edge_map(hu, self._window))
 
     def _shows_lung(self, domain: DomainSlices) -> bool:
         middle = len(domain.headers) / 2
@@ -126,7 +127,7 @@ class PairJudge:
             )
         return np.clip(images, *self._window)
 
-    def _features(self, slices: list[np.ndarray], tissues: list[structure.Tissue]) -> Sample:
+    def _features(self, slices: list[np.ndarray], tissues: list[Tissue]) -> Sample:
         tile, width = self._config.eval.tile, self._config.eval.bin_width
         with self._time("FD-Lite0"):
             bodies = [tissue.body for tissue in tissues]
@@ -143,7 +144,7 @@ class PairJudge:
         """How one translation, and the truth if there is one, relate to the source."""
         with self._time("structure"):
             edges = structure.edge_map(image, self._window)
-            made = _Real(image, structure.segment(image), edges)
+            made = _Real(image, segment(image), edges)
             row = _against(source, made, "")
         unpaired = dict.fromkeys([f"truth_{name}" for name in row], math.nan)
         row |= _against(source, truth, "truth_") if truth else unpaired

@@ -11,7 +11,7 @@ import PIL.Image
 from jaxtyping import Float, UInt8
 from scipy import ndimage
 
-from jaxharmo.evaluation.structure import Tissue
+from jaxharmo.ops.tissue import Tissue
 
 LUNG_WINDOW = (-1350.0, 150.0)
 """HU range of the patches."""

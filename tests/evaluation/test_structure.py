@@ -2,44 +2,11 @@ import math
 
 import numpy as np
 import pytest
+from chest import chest, ellipse
 
 from jaxharmo.evaluation import structure
 
 WINDOW = (-1024.0, 400.0)
-
-
-def ellipse(side, centre, radii):
-    y, x = np.mgrid[:side, :side] / side
-    return ((y - centre[0]) / radii[0]) ** 2 + ((x - centre[1]) / radii[1]) ** 2 < 1
-
-
-def chest(side, noise=0.0):
-    hu = np.full((side, side), -1000.0)
-    hu[ellipse(side, (0.5, 0.5), (0.33, 0.45))] = 40
-    lungs = ellipse(side, (0.5, 0.3), (0.22, 0.13)) | ellipse(side, (0.5, 0.7), (0.22, 0.13))
-    hu[lungs] = -850
-    hu[ellipse(side, (0.45, 0.32), (0.02, 0.02))] = 30
-    # The couch, one thin shell below the back.
-    hu[int(0.86 * side) : int(0.86 * side) + 2] = -100
-    return hu + noise * np.random.default_rng(0).normal(size=hu.shape), lungs
-
-
-@pytest.mark.parametrize(("side", "noise"), [(320, 0), (320, 100), (512, 100)])
-def test_finds_lungs_and_leaves_the_couch(side, noise):
-    hu, lungs = chest(side, noise)
-    tissue = structure.segment(hu)
-    assert structure.dice(tissue.lung, lungs) > 0.97
-    assert not tissue.body[int(0.9 * side) :].any()
-    assert tissue.soft.any()
-    assert not (tissue.soft & lungs).any()
-
-
-def test_a_slice_without_lung_has_an_empty_mask():
-    hu = np.full((96, 96), -1000.0)
-    hu[ellipse(96, (0.5, 0.5), (0.3, 0.4))] = 40
-    assert not structure.segment(hu).lung.any()
-    empty = structure.segment(np.full((96, 96), -1000.0))
-    assert not empty.body.any()
 
 
 def test_dice():
