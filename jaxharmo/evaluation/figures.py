@@ -62,6 +62,8 @@ FIGURES = tuple(
          "share of the variance of radiomics that the domain explains"),
         ("frechet_radiomics", "radiomics", "Fréchet radiomics", "", 1, "low",
          "Fréchet distance of radiomics in target SDs"),
+        ("radiomics_z", "radiomics", "Radiomics, per slice", "SD", 2, "low",
+         "median distance of a slice's features from the target's mean, in target SDs"),
         ("glcm_gap", "texture", "GLCM grid gap", "%", 1, "low",
          "relative difference of the contrast at 4 angles × 4 distances"),
         ("power_gap", "texture", "Radial power gap", "dB", 2, "low",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeAlias
 
 import jax
@@ -223,11 +223,11 @@ def _contrast(window: Window) -> Callable[[Array, Array], Array]:
     return jax.jit(grid)
 
 
-def chunks(numbers: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
-    """``numbers`` cut into runs of at most ``_BLOCK`` slices of one shape."""
+def chunks(numbers: Sequence[int], kinds: Sequence[Hashable]) -> Iterator[list[int]]:
+    """``numbers`` cut into runs of at most ``_BLOCK`` slices of one kind."""
     chunk: list[int] = []
     for number in numbers:
-        if chunk and (len(chunk) == _BLOCK or shapes[number] != shapes[chunk[0]]):
+        if chunk and (len(chunk) == _BLOCK or kinds[number] != kinds[chunk[0]]):
             yield chunk
             chunk = []
         chunk.append(number)

@@ -59,6 +59,13 @@ class DomainSlices:
         return self._scan.shapes
 
     @property
+    def grids(self) -> list[tuple]:
+        """Shape and spacing of every slice: slices of one grid go through a method together."""
+        return [
+            (shape, header.spacing) for shape, header in zip(self.shapes, self.headers, strict=True)
+        ]
+
+    @property
     def digest(self) -> str:
         """SHA-256 of all headers and pixels, hexadecimal."""
         return self._scan.digest

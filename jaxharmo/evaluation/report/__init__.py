@@ -1,0 +1,1 @@
+def html_report(metrics, pairs): return "x"
