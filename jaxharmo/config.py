@@ -185,6 +185,8 @@ class EvalConfig:
     """About so many tiles of a domain at most, an even number of each slice; 0: all."""
     inception_weights: str = ""
     """Weights file (pt_inception-2015-12-05-6726825d.pth) for the Inception FID; empty: without."""
+    inception_resize: Literal["torch-fidelity", "pytorch-fid", "clean-fid"] = "clean-fid"
+    """How slices become 299×299 pixels, named after the tool whose figures it matches."""
     radiomics: Literal["native", "pyradiomics"] = "native"
     """Engine: our own, 42 features, or pyradiomics, 102 and much slower."""
     bin_width: float = 25.0

@@ -54,14 +54,14 @@ def _read(path: Path) -> Sample:
     sample = Sample(
         numbers=arrays.pop("numbers"),
         patients=arrays.pop("patients"),
-        tile_rows=arrays.pop("tile_rows"),
         radiomics=arrays.pop("radiomics"),
         names=tuple(arrays.pop("names").tolist()),
         deep=_group(arrays, "deep/"),
+        deep_rows=_group(arrays, "deep_rows/"),
         profiles=_group(arrays, "profiles/"),
     )
     slices = {len(sample.numbers), len(sample.patients), len(sample.radiomics)}
-    if len(slices) > 1 or not sample.deep or not sample.profiles:
+    if len(slices) > 1 or sample.deep.keys() != sample.deep_rows.keys():
         raise ValueError("tables of unequal length")
     return sample
 
@@ -79,10 +79,10 @@ def _write(path: Path, sample: Sample) -> None:
         content,
         numbers=sample.numbers,
         patients=sample.patients,
-        tile_rows=sample.tile_rows,
         radiomics=sample.radiomics,
         names=np.array(sample.names, str),
         **{f"deep/{tap}": rows for tap, rows in sample.deep.items()},
+        **{f"deep_rows/{tap}": rows for tap, rows in sample.deep_rows.items()},
         **{f"profiles/{name}": rows for name, rows in sample.profiles.items()},
     )
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")

@@ -2,8 +2,8 @@
 
 ``metrics.json``, format version 2, with null where a figure has no meaning::
 
-    {"format_version": 2, "model": ..., "split": ..., "fitted_on": split of baselines and references,
-     "window_hu": [low, high], "tile": pixels, "extractors": ["FD-Lite0", ...],
+    {"format_version": 2, "model": ..., "split": ..., "fitted_on": split of
+     baselines and references, "window_hu": [low, high], "tile": pixels, "extractors": ["FD-Lite0", ...],
      "radiomics": {"engine": ..., "bin_width_hu": ..., "roi": "lung" | "body", "features": count},
      "settings": the section eval of the config, "shards": digest of the slices looked at,
      "methods": {method: title}, "models": [methods that are the model under a guidance],
@@ -54,7 +54,7 @@ from jaxharmo.evaluation.methods import (
 )
 from jaxharmo.evaluation.pairs import RealSlices, Stream, Trial, target_density
 from jaxharmo.evaluation.results import PairResult, mean_scores, write_results
-from jaxharmo.evaluation.samples import Sample, Sampler
+from jaxharmo.evaluation.samples import Sample, Sampler, tile_count
 from jaxharmo.evaluation.scores import (
     Scores,
     combat,
@@ -180,7 +180,7 @@ class _Evaluation:
             scores,
             {name: mean_profiles(trial.sample) for name, trial in trials.items()},
             mean_profiles(wanted),
-            {name: len(trial.sample.tile_rows) for name, trial in trials.items()},
+            {name: tile_count(trial.sample) for name, trial in trials.items()},
             wanted.names,
             feature_means(wanted),
             example,
@@ -241,7 +241,7 @@ class _Evaluation:
                     "name": domain.name,
                     "slices": len(domain.chosen),
                     "patients": len(set(samples[domain.name].patients.tolist())),
-                    "tiles": len(samples[domain.name].tile_rows),
+                    "tiles": tile_count(samples[domain.name]),
                     "rois": int(samples[domain.name].shown.sum()),
                     "floor": floor(samples[domain.name], settings),
                 }

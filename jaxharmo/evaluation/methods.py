@@ -5,14 +5,13 @@ are; ``after`` is the model under its first guidance; ``ceiling`` takes the pair
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
 from jaxharmo.config import EvalConfig
-from jaxharmo.evaluation.baselines import fit_histogram, fit_paired_filter, fit_radial_filter
+from jaxharmo.evaluation.baselines import HistogramMatching, SpectralFilter
 from jaxharmo.evaluation.slices import DomainSlices, spread
 from jaxharmo.ops.intensity import Window
 from jaxharmo.translator import Translator
@@ -21,6 +20,7 @@ Stack: TypeAlias = Float[np.ndarray, "n h w"]
 Translate = Callable[[Stack, str], Stack]
 """Slices in HU and the name of the target domain -> slices in HU of the same shape."""
 Spacing: TypeAlias = tuple[float, float]
+_Spaced: TypeAlias = tuple[np.ndarray, Spacing]
 
 BEFORE, AFTER, CEILING, COMBAT = "before", "after", "ceiling", "combat"
 TITLES = {
@@ -101,8 +101,7 @@ def _reference_style(
     count = min(settings.references, len(domain))
     drawn = sorted(random.choice(len(domain), count, replace=False).tolist())
     styles = [
-        translator.reference_style(domain.pixels(number)[None], of=domain.name)
-        for number in drawn
+        translator.reference_style(domain.pixels(number)[None], of=domain.name) for number in drawn
     ]
     return np.mean(styles, axis=0)
 
@@ -124,41 +123,36 @@ class Baselines:
         first, second = self._domains[source], self._domains[target]
         fitted: list[Method] = []
         if "histogram" in self._settings.baselines:
-            match = fit_histogram(self._some(first), self._some(second))
-            fitted.append(_method("histogram", lambda hu, _: match(hu)))
+            some = (self._clipped(first), self._clipped(second))
+            fitted.append(_method("histogram", HistogramMatching.fit(*some)))
         if "spectral" in self._settings.baselines:
-            radial = fit_radial_filter(self._spaced(first), self._spaced(second))
-            fitted.append(_method("spectral", radial))
+            spaced = (self._spaced(first), self._spaced(second))
+            fitted.append(_method("spectral", SpectralFilter.fit(*spaced)))
         if paired and "spectral_paired" in self._settings.baselines:
-            pairs = list(self._pairs(first, second))
+            pairs = self._pairs(first, second)
             if pairs:
-                fitted.append(_method("spectral_paired", fit_paired_filter(pairs)))
+                sides = zip(*pairs, strict=True)
+                fitted.append(_method("spectral_paired", SpectralFilter.fit_paired(*sides)))
         return fitted
 
     def _numbers(self, domain: DomainSlices) -> list[int]:
         return spread(len(domain), min(self._settings.fit_slices, len(domain)))
 
-    def _clipped(self, domain: DomainSlices, number: int) -> np.ndarray:
-        return np.clip(domain.pixels(number), *self._window)
+    def _spaced(self, domain: DomainSlices) -> Iterator[_Spaced]:
+        return (_spaced(domain, number) for number in self._numbers(domain))
 
-    def _some(self, domain: DomainSlices) -> Iterator[np.ndarray]:
-        return (self._clipped(domain, number) for number in self._numbers(domain))
+    def _clipped(self, domain: DomainSlices) -> Iterator[np.ndarray]:
+        return (np.clip(hu, *self._window) for hu, _ in self._spaced(domain))
 
-    def _spaced(self, domain: DomainSlices) -> Iterator[tuple[np.ndarray, Spacing]]:
-        return (
-            (self._clipped(domain, number), domain.spacing(number))
-            for number in self._numbers(domain)
-        )
+    def _pairs(self, source: DomainSlices, target: DomainSlices) -> list[tuple[_Spaced, _Spaced]]:
+        twins = [(number, target.twin(source, number)) for number in range(len(source))]
+        found = [(number, twin) for number, twin in twins if twin is not None]
+        picked = spread(len(found), min(self._settings.fit_slices, len(found)))
+        return [(_spaced(source, found[i][0]), _spaced(target, found[i][1])) for i in picked]
 
-    def _pairs(
-        self, source: DomainSlices, target: DomainSlices
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, Spacing]]:
-        twins = [(n, target.twin(source, n)) for n in range(len(source))]
-        found = [(n, twin) for n, twin in twins if twin is not None]
-        for index in spread(len(found), min(self._settings.fit_slices, len(found))):
-            number, twin = found[index]
-            spacing = source.headers[number].spacing
-            yield self._clipped(source, number), self._clipped(target, twin), spacing
+
+def _spaced(domain: DomainSlices, number: int) -> _Spaced:
+    return domain.pixels(number), domain.spacing(number)
 
 
 def _method(name: str, apply: Callable[[Stack, Spacing], Stack]) -> Method:

@@ -16,10 +16,11 @@ import numpy as np
 
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.clock import Clock
-from jaxharmo.evaluation.comparisons import Look, Row, density, look, with_source, with_truth
+from jaxharmo.evaluation.comparisons import Row, compare_slice
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, TITLES, Method
 from jaxharmo.evaluation.samples import Sample, Sampler, chunks, joined
 from jaxharmo.evaluation.slices import DomainSlices
+from jaxharmo.evaluation.structure import Anatomy, emphysema
 from jaxharmo.ops.intensity import Window
 from jaxharmo.ops.tissue import Tissue
 
@@ -46,7 +47,7 @@ class Trial(NamedTuple):
 
     title: str
     rows: list[Row]
-    """A row a slice that the method could make; ``slice``, ``position_mm``, ``patient`` among it."""
+    """A row a slice that the method could make, with ``slice``, ``position_mm``, ``patient``."""
     sample: Sample
 
 
@@ -57,7 +58,7 @@ class RealSlices:
         self._window, self._clock = window, clock
         self._packed = functools.lru_cache(_REMEMBERED)(self._found)
 
-    def looks(self, domain: DomainSlices, numbers: Iterable[int]) -> list[Look]:
+    def looks(self, domain: DomainSlices, numbers: Iterable[int]) -> list[Anatomy]:
         """Slices of one domain."""
         numbers = list(numbers)
         with self._clock("reading"):
@@ -67,7 +68,7 @@ class RealSlices:
             return [_unpacked(hu, bits) for hu, bits in zip(images, packed, strict=True)]
 
     def _found(self, domain: DomainSlices, number: int) -> np.ndarray:
-        seen = look(np.clip(domain.pixels(number), *self._window), self._window)
+        seen = Anatomy.of(domain.pixels(number), self._window)
         return np.packbits(np.stack([*seen.tissue, seen.edges]), axis=-1)
 
     def shows_lung(self, domain: DomainSlices) -> bool:
@@ -91,7 +92,9 @@ class RealSlices:
 class Stream:
     """One ordered pair of domains, all methods side by side."""
 
-    def __init__(self, real: RealSlices, sampler: Sampler, window: Window, clock: Clock, model: str):
+    def __init__(
+        self, real: RealSlices, sampler: Sampler, window: Window, clock: Clock, model: str
+    ):
         self._real, self._sampler, self._window = real, sampler, window
         self._clock, self._model = clock, model
 
@@ -108,7 +111,9 @@ class Stream:
         ``before`` and ``wanted`` are the features of the real slices of both domains. The ceiling
         is there only where slices are paired.
         """
-        rows: dict[str, list[Row]] = {name: [] for name in (BEFORE, *(m.name for m in methods), CEILING)}
+        rows: dict[str, list[Row]] = {
+            name: [] for name in (BEFORE, *(m.name for m in methods), CEILING)
+        }
         parts: dict[str, list[Sample]] = {method.name: [] for method in methods}
         example, shown = None, -1
         for numbers in chunks(source.chosen, source.grids):
@@ -116,13 +121,13 @@ class Stream:
             twins = [target.twin(source, number) for number in numbers]
             truths = self._truths(target, twins)
             images: dict[str, np.ndarray] = {}
-            made: dict[str, Sequence[Look | None]] = {BEFORE: looks, CEILING: truths}
+            made: dict[str, Sequence[Anatomy | None]] = {BEFORE: looks, CEILING: truths}
             for method in methods:
                 stack = np.stack([seen.hu for seen in looks])
                 images[method.name] = self._made(method, stack, source.headers[numbers[0]].spacing)
                 with self._clock("masks and edges"):
                     made[method.name] = in_threads(
-                        functools.partial(look, window=self._window), images[method.name]
+                        functools.partial(Anatomy.of, window=self._window), images[method.name]
                     )
                 parts[method.name].append(
                     _measured(self._sampler, source, numbers, looks, list(images[method.name]))
@@ -149,7 +154,7 @@ class Stream:
         ceiling = self._ceiling(rows[CEILING], source, target, wanted)
         return trials | ceiling, example
 
-    def _truths(self, target: DomainSlices, twins: list[int | None]) -> list[Look | None]:
+    def _truths(self, target: DomainSlices, twins: list[int | None]) -> list[Anatomy | None]:
         found = self._real.looks(target, [twin for twin in twins if twin is not None])
         return [None if twin is None else found.pop(0) for twin in twins]
 
@@ -160,7 +165,7 @@ class Stream:
             raise ValueError(f"{method.title} returned shape {images.shape} for {stack.shape}")
         if not np.isfinite(images).all():
             raise InputError(
-                f"{self._model}: {method.title} gave values that are not finite; try an earlier step"
+                f"{self._model}: {method.title}: values are not finite; try an earlier step"
             )
         return np.clip(images, *self._window)
 
@@ -168,23 +173,18 @@ class Stream:
         self,
         source: DomainSlices,
         numbers: list[int],
-        looks: Sequence[Look],
-        others: Sequence[Look | None],
-        truths: Sequence[Look | None],
+        looks: Sequence[Anatomy],
+        others: Sequence[Anatomy | None],
+        truths: Sequence[Anatomy | None],
     ) -> list[Row]:
-        def row(number: int, seen: Look, other: Look | None, truth: Look | None) -> Row | None:
+        def row(
+            number: int, seen: Anatomy, other: Anatomy | None, truth: Anatomy | None
+        ) -> Row | None:
             if other is None:
                 return None
             header = source.headers[number]
-            return (
-                {
-                    "patient": header.patient,
-                    "slice": number,
-                    "position_mm": header.position,
-                }
-                | with_truth(other, truth, seen.tissue.lung, self._window)
-                | with_source(seen, other, header.spacing, self._window)
-            )
+            place = {"patient": header.patient, "slice": number, "position_mm": header.position}
+            return place | compare_slice(seen, other, truth, header.spacing, self._window)
 
         found = in_threads(row, numbers, looks, others, truths)
         return [each for each in found if each is not None]
@@ -200,25 +200,27 @@ class Stream:
         sample = wanted.rows([row for _, row in measured])
         # As other methods' samples are: by the number of the source slice.
         numbers = np.array([number for number, _ in measured], int)
-        return {
-            CEILING: Trial(TITLES[CEILING], rows, dataclasses.replace(sample, numbers=numbers))
-        }
+        return {CEILING: Trial(TITLES[CEILING], rows, dataclasses.replace(sample, numbers=numbers))}
 
     def _example(
-        self, seen: Look, made: dict[str, np.ndarray], truth: Look | None, target: DomainSlices
+        self,
+        seen: Anatomy,
+        made: dict[str, np.ndarray],
+        truth: Anatomy | None,
+        target: DomainSlices,
     ) -> Example:
         other = truth or self._real.looks(target, [target.chosen[len(target.chosen) // 2]])[0]
-        translated = look(made[AFTER], self._window)
+        translated = Anatomy.of(made[AFTER], self._window)
         edges = {"source": seen.edges, AFTER: translated.edges, "target": other.edges}
         return Example(seen.hu, made, other.hu, truth is not None, seen.tissue, edges)
 
 
 def target_density(real: RealSlices, domain: DomainSlices) -> dict[str, float]:
     """LAA-950 and Perc15 of a real domain: means over the slices that show lung."""
-    rows = []
+    found = []
     for numbers in chunks(domain.chosen, domain.grids):
-        rows += [density(seen.hu, seen.tissue.core) for seen in real.looks(domain, numbers)]
-    return {name: _mean([row[name] for row in rows]) for name in rows[0]}
+        found += [emphysema(seen.hu, seen.tissue.lung) for seen in real.looks(domain, numbers)]
+    return {name: _mean([getattr(each, name) for each in found]) for name in ("laa950", "perc15")}
 
 
 def in_threads(function: Callable[..., Any], *arguments: Iterable) -> list:
@@ -232,24 +234,17 @@ def _mean(values: list[float]) -> float:
     return float(np.mean(known)) if known else math.nan
 
 
-def _unpacked(hu: np.ndarray, bits: np.ndarray) -> Look:
+def _unpacked(hu: np.ndarray, bits: np.ndarray) -> Anatomy:
     *masks, edges = np.unpackbits(bits, axis=-1, count=hu.shape[1]).astype(bool)
-    return Look(hu, Tissue(*masks), edges)
+    return Anatomy(hu, Tissue(*masks), edges)
 
 
 def _measured(
     sampler: Sampler,
     domain: DomainSlices,
     numbers: list[int],
-    looks: Sequence[Look],
+    looks: Sequence[Anatomy],
     images: Sequence[np.ndarray],
 ) -> Sample:
     headers = [domain.headers[number] for number in numbers]
-    return sampler(
-        images,
-        [seen.tissue for seen in looks],
-        [header.spacing for header in headers],
-        numbers,
-        [header.patient for header in headers],
-        len(domain.chosen),
-    )
+    return sampler(images, looks, headers, numbers, len(domain.chosen))

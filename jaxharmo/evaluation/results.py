@@ -213,5 +213,3 @@ def _texture_rows(pairs: list[PairResult]) -> Iterator[dict]:
                         "bin": index,
                         "value": value,
                     }
-
-

@@ -1,24 +1,22 @@
 """What is measured on a set of slices, as tables whose rows know their slice and their patient."""
 
 import dataclasses
-import functools
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TypeAlias
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxharmo.config import EvalConfig
+from jaxharmo.data.records import SliceHeader
+from jaxharmo.evaluation import texture
 from jaxharmo.evaluation.clock import Clock
 from jaxharmo.evaluation.extractors import Extractor
 from jaxharmo.evaluation.features import tile_corners
 from jaxharmo.evaluation.radiomics import check_engine, radiomic_features
-from jaxharmo.evaluation.spectrum import power_profile
-from jaxharmo.ops.glcm import GlcmConfig, glcm_features
-from jaxharmo.ops.intensity import Window, normalize
-from jaxharmo.ops.tissue import Tissue
+from jaxharmo.evaluation.structure import Anatomy
+from jaxharmo.ops.glcm import GlcmConfig
+from jaxharmo.ops.intensity import Window
 
 Hu: TypeAlias = Float[np.ndarray, "h w"]
 
@@ -35,40 +33,48 @@ class Sample:
     patients: np.ndarray
     """Pseudonym of the patient of each slice."""
     deep: dict[str, Float[np.ndarray, "t d"]]
-    """Descriptors of tiles, by the name of extractor and tap."""
-    tile_rows: Int[np.ndarray, "t"]
-    """The row among the ``n`` that each tile was cut from."""
+    """Descriptors of tiles or whole slices, by the name of extractor and tap."""
+    deep_rows: dict[str, Int[np.ndarray, "t"]]
+    """The row among the ``n`` that each descriptor comes from."""
     radiomics: Float[np.ndarray, "n f"]
     """NaN in all of a row where the slice does not show the region."""
     names: tuple[str, ...]
     """Of the radiomic features."""
     profiles: dict[str, Float[np.ndarray, "n k"]]
-    """``glcm``: contrast at 16 offsets, HU²; ``power``: noise power by frequency, HU² mm²."""
+    """``glcm``: contrast at 16 offsets, HU²; ``power`` of the slice and ``noise`` power of uniform
+    tissue by ``texture.FREQUENCIES``, HU² mm²; NaN where there is none."""
 
     @property
     def shown(self) -> Bool[np.ndarray, "n"]:
         """Slices that show the region of the radiomics."""
         return np.isfinite(self.radiomics).any(1)
 
-    @property
-    def tile_patients(self) -> np.ndarray:
-        """Pseudonym of the patient of each tile."""
-        return self.patients[self.tile_rows]
+    def whose(self, tap: str) -> np.ndarray:
+        """Pseudonym of the patient of each descriptor."""
+        return self.patients[self.deep_rows[tap]]
 
     def rows(self, picked: Sequence[int] | Int[np.ndarray, "m"]) -> "Sample":
         """Some of the slices, in the order of ``picked``."""
         picked = np.asarray(picked, int)
-        tiles = [np.flatnonzero(self.tile_rows == row) for row in picked.tolist()]
-        chosen = np.concatenate([np.zeros(0, int), *tiles])
+        deep, deep_rows = {}, {}
+        for tap, of_row in self.deep_rows.items():
+            found = [np.flatnonzero(of_row == row) for row in picked.tolist()]
+            deep[tap] = self.deep[tap][np.concatenate([np.zeros(0, int), *found])]
+            deep_rows[tap] = np.repeat(np.arange(len(picked)), [len(some) for some in found])
         return dataclasses.replace(
             self,
             numbers=self.numbers[picked],
             patients=self.patients[picked],
-            deep={tap: rows[chosen] for tap, rows in self.deep.items()},
-            tile_rows=np.repeat(np.arange(len(picked)), [len(some) for some in tiles]),
+            deep=deep,
+            deep_rows=deep_rows,
             radiomics=self.radiomics[picked],
             profiles={name: rows[picked] for name, rows in self.profiles.items()},
         )
+
+
+def tile_count(sample: Sample) -> int:
+    """Tiles that EfficientNet-Lite0 has seen."""
+    return len(sample.deep_rows["lite0_texture"])
 
 
 def joined(parts: Sequence[Sample]) -> Sample:
@@ -77,20 +83,19 @@ def joined(parts: Sequence[Sample]) -> Sample:
     # A part without a slice that shows the region cannot name features.
     names = max((part.names for part in parts), key=len)
     tables = [
-        part.radiomics
-        if part.names
-        else np.full((len(part.numbers), len(names)), np.nan)
+        part.radiomics if part.names else np.full((len(part.numbers), len(names)), np.nan)
         for part in parts
     ]
     return Sample(
         numbers=np.concatenate([part.numbers for part in parts]),
         patients=np.concatenate([part.patients for part in parts]),
-        deep={
-            tap: np.concatenate([part.deep[tap] for part in parts]) for tap in parts[0].deep
+        deep={tap: np.concatenate([part.deep[tap] for part in parts]) for tap in parts[0].deep},
+        deep_rows={
+            tap: np.concatenate(
+                [part.deep_rows[tap] + first for part, first in zip(parts, firsts, strict=False)]
+            )
+            for tap in parts[0].deep
         },
-        tile_rows=np.concatenate(
-            [part.tile_rows + first for part, first in zip(parts, firsts, strict=False)]
-        ),
         radiomics=np.concatenate(tables),
         names=names,
         profiles={
@@ -124,54 +129,47 @@ class Sampler:
 
     def __call__(
         self,
-        slices: Sequence[Hu],
-        tissues: Sequence[Tissue],
-        spacings: Sequence[tuple[float, float]],
+        images: Sequence[Hu],
+        sources: Sequence[Anatomy],
+        headers: Sequence[SliceHeader],
         numbers: Sequence[int],
-        patients: Sequence[str],
         total: int,
     ) -> Sample:
-        """Features of some of a domain's ``total`` chosen slices (HU).
+        """Features of ``images`` (HU) made of ``sources``, some of a domain's ``total`` slices.
 
-        Tiles and regions depend on ``tissues`` and ``numbers`` alone: a slice and its translations
-        are measured in the same places.
+        Tiles and regions depend on the sources alone: a slice and its translations are measured in
+        the same places.
         """
-        tiles, tile_rows = self._tiles(slices, tissues, numbers, total)
-        deep: dict[str, np.ndarray] = {}
+        tiles, tile_rows = self._tiles(images, sources, numbers, total)
+        deep, deep_rows = {}, {}
         for extractor in self._extractors:
+            seen, rows = tiles, tile_rows
+            if extractor.whole:
+                seen, rows = np.stack(images), np.arange(len(images))
             with self._clock(extractor.title):
-                deep |= extractor(tiles, self._window)
-        masks = [tissue.core if self.roi == "lung" else tissue.body for tissue in tissues]
+                found = extractor.extract(seen, self._window)
+            deep |= found
+            deep_rows |= dict.fromkeys(found, rows)
+        masks = [self._region(source) for source in sources]
         with self._clock("radiomics"):
-            names, radiomics = self._radiomics(slices, masks)
+            names, radiomics = self._radiomics(images, masks)
         with self._clock("texture"):
-            profiles = {
-                "glcm": self._grids(np.stack(slices), np.stack(masks)),
-                "power": np.stack(
-                    [
-                        power_profile(hu, tissue, spacing)
-                        for hu, tissue, spacing in zip(slices, tissues, spacings, strict=True)
-                    ]
-                ),
-            }
-        return Sample(
-            np.asarray(numbers, int),
-            np.asarray(patients),
-            deep,
-            tile_rows,
-            radiomics,
-            names,
-            profiles,
-        )
+            profiles = self._profiles(images, masks, sources, headers)
+        patients = np.array([header.patient for header in headers])
+        rows = np.asarray(numbers, int)
+        return Sample(rows, patients, deep, deep_rows, radiomics, names, profiles)
+
+    def _region(self, source: Anatomy) -> Bool[np.ndarray, "h w"]:
+        return source.tissue.core if self.roi == "lung" else source.tissue.body
 
     def _tiles(
-        self, slices: Sequence[Hu], tissues: Sequence[Tissue], numbers: Sequence[int], total: int
+        self, images: Sequence[Hu], sources: Sequence[Anatomy], numbers: Sequence[int], total: int
     ) -> tuple[Float[np.ndarray, "t s s"], Int[np.ndarray, "t"]]:
         side, limit = self._settings.tile, self._settings.max_tiles
         share = -(-limit // total) if limit else None
         tiles, rows = [], []
-        for row, (hu, tissue, number) in enumerate(zip(slices, tissues, numbers, strict=True)):
-            corners = tile_corners(tissue.body, side)
+        for row, (hu, source, number) in enumerate(zip(images, sources, numbers, strict=True)):
+            corners = tile_corners(source.tissue.body, side)
             if share and len(corners) > share:
                 random = np.random.default_rng((self._settings.seed, number))
                 chosen = sorted(random.choice(len(corners), share, replace=False).tolist())
@@ -197,30 +195,29 @@ class Sampler:
             table[row] = [found[name] for name in names]
         return names, table
 
-    def _grids(
-        self, slices: Float[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"]
-    ) -> Float[np.ndarray, "n o"]:
+    def _profiles(
+        self,
+        images: Sequence[Hu],
+        masks: Sequence[Bool[np.ndarray, "h w"]],
+        sources: Sequence[Anatomy],
+        headers: Sequence[SliceHeader],
+    ) -> dict[str, Float[np.ndarray, "n k"]]:
         low, high = self._window
-        width = (high - low) / (_GLCM.levels - 1)
-        shown = masks.any((1, 2))
-        grids = np.full((len(slices), len(_GLCM.offsets)), np.nan)
-        if not shown.any():
-            return grids
-        missing = -len(slices) % _BLOCK
-        # Filled up to one number of slices, and masks without a pixel with all of them.
-        filled = np.pad(slices, ((0, missing), (0, 0), (0, 0)))
-        inside = np.pad(masks | ~shown[:, None, None], ((0, missing), (0, 0), (0, 0)), mode="edge")
-        made = np.asarray(_contrast(self._window)(jnp.asarray(filled), jnp.asarray(inside)))
-        grids[shown] = made[: len(slices)][shown] * width**2
-        return grids
-
-
-@functools.cache
-def _contrast(window: Window) -> Callable[[Array, Array], Array]:
-    def grid(slices: Float[Array, "n h w"], masks: Bool[Array, "n h w"]) -> Float[Array, "n o"]:
-        return glcm_features(normalize(slices, window), _GLCM, mask=masks)["contrast"]
-
-    return jax.jit(grid)
+        # One shape is compiled for chunks of any length.
+        filled = ((0, _BLOCK - len(images)), (0, 0), (0, 0))
+        grids = texture.glcm_grids(
+            np.pad(np.stack(images), filled), np.pad(np.stack(masks), filled), self._window, _GLCM
+        )[: len(images)]
+        power, noise = [], []
+        for hu, source, header in zip(images, sources, headers, strict=True):
+            power.append(texture.radial_power(hu, header.spacing).power)
+            patches = texture.uniform_patches(source.hu, source.tissue.soft)
+            noise.append(texture.noise_power(hu, patches, header.spacing).power)
+        return {
+            "glcm": grids * ((high - low) / (_GLCM.levels - 1)) ** 2,
+            "power": np.stack(power),
+            "noise": np.stack(noise),
+        }
 
 
 def chunks(numbers: Sequence[int], kinds: Sequence[Hashable]) -> Iterator[list[int]]:

@@ -9,8 +9,9 @@ from jaxtyping import Float
 
 from jaxharmo.config import EvalConfig
 from jaxharmo.evaluation.comparisons import Row
-from jaxharmo.evaluation.fid import frechet_distance
+from jaxharmo.evaluation.fid import frechet_distance, kernel_distance
 from jaxharmo.evaluation.figures import BY_NAME
+from jaxharmo.evaluation.intervals import frechet_interval
 from jaxharmo.evaluation.pairs import Trial
 from jaxharmo.evaluation.samples import Sample
 from jaxharmo.evaluation.statistics import (
@@ -25,11 +26,10 @@ from jaxharmo.evaluation.statistics import (
     patient_means,
     permanova,
 )
+from jaxharmo.evaluation.texture import Spectrum, grid_gap, log_spectral_distance
 
 CONCORDANT = 0.85
-_WIDE = 512
-"""Descriptors longer than this have no interval: a Fréchet distance of them takes seconds."""
-
+_SUBSETS = 20
 Score = dict[str, float]
 Interval = tuple[float, float]
 
@@ -154,12 +154,16 @@ def _deep_name(prefix: str, tap: str) -> str:
 
 
 def _texture(made: Sample, wanted: Sample) -> Score:
-    grid, aim = (_profile(sample, "glcm") for sample in (made, wanted))
-    power, goal = (_profile(sample, "power") for sample in (made, wanted))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gap = 100 * np.abs(grid - aim) / aim
-        decibel = np.abs(10 * np.log10(power / goal))
-    return {"glcm_gap": _mean(gap), "power_gap": _mean(decibel)}
+    first, second = mean_profiles(made), mean_profiles(wanted)
+
+    def apart(name: str) -> float:
+        return log_spectral_distance(Spectrum(first[name], 1), Spectrum(second[name], 1))
+
+    return {
+        "glcm_gap": grid_gap(made.profiles["glcm"], wanted.profiles["glcm"]),
+        "power_gap": apart("power"),
+        "noise_gap": apart("noise"),
+    }
 
 
 def mean_profiles(sample: Sample) -> dict[str, Float[np.ndarray, "k"]]:
@@ -181,11 +185,6 @@ def _column_means(rows: np.ndarray) -> np.ndarray:
     count = known.sum(0)
     total = np.where(known, rows, 0).sum(0)
     return np.divide(total, count, out=np.full(rows.shape[1], np.nan), where=count > 0)
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else math.nan
 
 
 def _tables(
@@ -248,14 +247,13 @@ def _intervals(
     settings: EvalConfig,
 ) -> dict[str, Interval]:
     """Of Fréchet distances and effect sizes, over patients."""
-    jobs: dict[str, tuple[Callable[..., float], list[np.ndarray], list[np.ndarray]]] = {
-        _deep_name("fd", tap): (
-            frechet_distance,
-            [rows, wanted.deep[tap]],
-            [made.tile_patients, wanted.tile_patients],
+    options = {"resamples": settings.resamples, "seed": settings.seed}
+    found = {
+        _deep_name("fd", tap): frechet_interval(
+            rows, wanted.deep[tap], (made.whose(tap), wanted.whose(tap)), **options
         )
         for tap, rows in made.deep.items()
-        if rows.shape[1] <= _WIDE and min(len(rows), len(wanted.deep[tap])) > 1
+        if min(len(rows), len(wanted.deep[tap])) > 1
     }
     if tables is not None:
         rows, patients, target, others = tables
@@ -263,20 +261,14 @@ def _intervals(
             ("radiomics_median_abs_g", _median_effect),
             ("frechet_radiomics", frechet_radiomics_distance),
         ):
-            jobs[name] = (statistic, [rows, target], [patients, others])
-    intervals: dict[str, Interval] = {}
-    for name, (statistic, samples, patients) in jobs.items():
-        spread = cluster_bootstrap(
-            statistic,
-            samples,
-            patients,
-            resamples=settings.resamples,
-            centred=True,
-            seed=settings.seed,
-        )
-        if math.isfinite(spread.low) and math.isfinite(spread.high):
-            intervals[name] = (spread.low, spread.high)
-    return intervals
+            found[name] = cluster_bootstrap(
+                statistic, [rows, target], [patients, others], centred=True, **options
+            )
+    return {
+        name: (spread.low, spread.high)
+        for name, spread in found.items()
+        if math.isfinite(spread.low) and math.isfinite(spread.high)
+    }
 
 
 def _median_effect(a: np.ndarray, b: np.ndarray) -> float:
@@ -294,9 +286,7 @@ def _concordance(trial: Trial, truth: Trial | None) -> np.ndarray:
     unknown = np.full(width, np.nan)
     if truth is None or truth.sample.radiomics.shape[1] != width:
         return unknown
-    _, made, real = np.intersect1d(
-        trial.sample.numbers, truth.sample.numbers, return_indices=True
-    )
+    _, made, real = np.intersect1d(trial.sample.numbers, truth.sample.numbers, return_indices=True)
     kept = trial.sample.shown[made] & truth.sample.shown[real]
     if kept.sum() < 2:
         return unknown
@@ -308,7 +298,10 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(known)) if known.size else math.nan
 
 
-_DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"fd": frechet_distance}
+_DISTANCES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "fd": frechet_distance,
+    "kid": lambda a, b: kernel_distance(a, b, subsets=_SUBSETS)[0],
+}
 
 
 def floor(sample: Sample, settings: EvalConfig) -> Score:
