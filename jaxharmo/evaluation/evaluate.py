@@ -3,7 +3,8 @@
 ``metrics.json``, format version 2, with null where a figure has no meaning::
 
     {"format_version": 2, "model": ..., "split": ..., "fitted_on": split of
-     baselines and references, "window_hu": [low, high], "tile": pixels, "extractors": ["FD-Lite0", ...],
+     baselines and references, "window_hu": [low, high], "tile": pixels,
+     "extractors": ["FD-Lite0", ...],
      "radiomics": {"engine": ..., "bin_width_hu": ..., "roi": "lung" | "body", "features": count},
      "settings": the section eval of the config, "shards": digest of the slices looked at,
      "methods": {method: title}, "models": [methods that are the model under a guidance],
@@ -52,8 +53,9 @@ from jaxharmo.evaluation.methods import (
     Guidance,
     Method,
 )
+from jaxharmo.evaluation.outcome import PairResult
 from jaxharmo.evaluation.pairs import RealSlices, Stream, Trial, target_density
-from jaxharmo.evaluation.results import PairResult, mean_scores, write_results
+from jaxharmo.evaluation.results import mean_scores, write_results
 from jaxharmo.evaluation.samples import Sample, Sampler, tile_count
 from jaxharmo.evaluation.scores import (
     Scores,
