@@ -45,7 +45,9 @@ def hausdorff95(a: Mask, b: Mask, spacing: tuple[float, float]) -> float:
     """
     if not a.any() or not b.any():
         return math.nan
-    first, second = (mask & ~ndimage.binary_erosion(mask, border_value=1) for mask in (a, b))
+    first, second = (
+        mask & ~np.asarray(ndimage.binary_erosion(mask, border_value=1)) for mask in (a, b)
+    )
     if not first.any() or not second.any():
         return 0.0 if (a == b).all() else math.nan
     return max(

@@ -43,7 +43,7 @@ def glcm_grids(
 
     ``window`` maps onto [-1, 1]. A slice whose mask is empty has a row of NaN.
     """
-    shown = masks.any((1, 2))
+    shown = np.asarray(masks.any((1, 2)))
     # A mask without a pixel is refused; what it would give is not used.
     filled = masks | ~shown[:, None, None]
     images = normalize(jnp.asarray(slices), window)
