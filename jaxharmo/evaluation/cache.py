@@ -14,6 +14,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,16 +76,15 @@ def _group(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
 def _write(path: Path, sample: Sample) -> None:
     path.parent.mkdir(exist_ok=True)
     content = io.BytesIO()
-    np.savez(
-        content,
-        numbers=sample.numbers,
-        patients=sample.patients,
-        radiomics=sample.radiomics,
-        names=np.array(sample.names, str),
-        **{f"deep/{tap}": rows for tap, rows in sample.deep.items()},
-        **{f"deep_rows/{tap}": rows for tap, rows in sample.deep_rows.items()},
-        **{f"profiles/{name}": rows for name, rows in sample.profiles.items()},
-    )
+    arrays: dict[str, Any] = {
+        "numbers": sample.numbers,
+        "patients": sample.patients,
+        "radiomics": sample.radiomics,
+        "names": np.array(sample.names, str),
+    }
+    for group in ("deep", "deep_rows", "profiles"):
+        arrays |= {f"{group}/{name}": rows for name, rows in getattr(sample, group).items()}
+    np.savez(content, **arrays)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content.getvalue())

@@ -5,7 +5,7 @@ are; ``after`` is the model under its first guidance; ``ceiling`` takes the pair
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -138,7 +138,7 @@ class Baselines:
     def _numbers(self, domain: DomainSlices) -> list[int]:
         return spread(len(domain), min(self._settings.fit_slices, len(domain)))
 
-    def _spaced(self, domain: DomainSlices) -> Iterator[_Spaced]:
+    def _spaced(self, domain: DomainSlices) -> Iterator[Any]:
         return (_spaced(domain, number) for number in self._numbers(domain))
 
     def _clipped(self, domain: DomainSlices) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ from jaxharmo.evaluation import texture
 from jaxharmo.evaluation.clock import Clock
 from jaxharmo.evaluation.extractors import Extractor
 from jaxharmo.evaluation.features import tile_corners
-from jaxharmo.evaluation.radiomics import check_engine, radiomic_features
+from jaxharmo.evaluation.radiomics import Engine, check_engine, radiomic_features
 from jaxharmo.evaluation.structure import Anatomy
 from jaxharmo.ops.glcm import GlcmConfig
 from jaxharmo.ops.intensity import Window
@@ -47,7 +47,7 @@ class Sample:
     @property
     def shown(self) -> Bool[np.ndarray, "n"]:
         """Slices that show the region of the radiomics."""
-        return np.isfinite(self.radiomics).any(1)
+        return np.asarray(np.isfinite(self.radiomics).any(1))
 
     def whose(self, tap: str) -> np.ndarray:
         """Pseudonym of the patient of each descriptor."""
@@ -111,7 +111,7 @@ class Sampler:
     def __init__(
         self, settings: EvalConfig, window: Window, extractors: Sequence[Extractor], clock: Clock
     ):
-        self.engine = check_engine(settings.radiomics)
+        self.engine: Engine = check_engine(settings.radiomics)
         self.roi = "lung"
         self._settings, self._window, self._clock = settings, window, clock
         self._extractors = extractors

@@ -32,9 +32,8 @@ def verdict_table(metrics: dict) -> str:
 
 def best_baseline(scores: dict[str, float | None], name: str) -> tuple[str, float] | None:
     """The baseline that does best in a figure where low or high is good, and its value."""
-    known = [
-        (scores[each], each) for each in (*_BASELINES, "combat") if scores.get(each) is not None
-    ]
+    held = {each: scores.get(each) for each in (*_BASELINES, COMBAT)}
+    known = [(value, method) for method, value in held.items() if value is not None]
     if not known:
         return None
     pick = max if BY_NAME[name].aim == "high" else min

@@ -51,7 +51,11 @@ their ceiling, not exceed it.</p></section>
 
 def page(title: str, body: str) -> str:
     """A whole document with the style sheet in it."""
-    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    style = (
+        resources.files("jaxharmo.evaluation.report")
+        .joinpath("style.css")
+        .read_text(encoding="utf-8")
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -208,12 +212,10 @@ def _texture(pair: PairResult, titles: dict[str, str]) -> str:
     shown = [name for name in (BEFORE, AFTER, "spectral_paired") if name in pair.profiles]
     for name, title in (("power", "Radial power"), ("noise", "Noise power, soft tissue")):
         curves = [
-            plots.Curve(
-                _label(each, titles[each]), each, FREQUENCIES.tolist(), pair.profiles[each][name]
-            )
+            plots.Curve(_label(each, titles[each]), each, FREQUENCIES, pair.profiles[each][name])
             for each in shown
         ]
-        curves.append(plots.Curve("target domain", "target", FREQUENCIES.tolist(), target[name]))
+        curves.append(plots.Curve("target domain", "target", FREQUENCIES, target[name]))
         found.append(
             plots.curve_plot(
                 f"{title}, HU² mm²", "frequency, line pairs per cm", curves, logarithmic=True

@@ -120,8 +120,8 @@ def _difference(hu: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
 
 def _overlay(source: np.ndarray, other: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
     near = np.ones((3, 3), bool)
-    lost = source & ~ndimage.binary_dilation(other, near)
-    new = other & ~ndimage.binary_dilation(source, near)
+    lost = source & np.logical_not(ndimage.binary_dilation(other, near))
+    new = other & np.logical_not(ndimage.binary_dilation(source, near))
     picture = np.zeros((*source.shape, 3), np.uint8)
     picture[other | source] = 235
     picture[lost] = (70, 130, 255)

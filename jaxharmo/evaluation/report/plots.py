@@ -38,8 +38,8 @@ class Curve(NamedTuple):
 
     label: str
     method: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: np.ndarray
+    y: np.ndarray
 
 
 def colour(method: str) -> str:
