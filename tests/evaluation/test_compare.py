@@ -105,6 +105,6 @@ def test_what_cannot_be_compared(tmp_path):
     with pytest.raises(InputError, match="holds no comparison"):
         compare_runs([one, one], tmp_path / "empty")
     (one / "eval" / "20" / "metrics.json").write_text("{")
-    with pytest.raises(InputError, match="run eval.py again"):
+    with pytest.raises(InputError, match="not an evaluation"):
         compare_runs([one, one], tmp_path / "o")
     assert not (tmp_path / "o").exists()
