@@ -159,6 +159,8 @@ class EvalConfig:
 
     split: Literal["train", "validation", "test"] = "test"
     """Split whose slices are translated."""
+    domains: tuple[str, ...] = ()
+    """Domains to translate between, of those of the run; empty: all."""
     max_slices: int = 0
     """At most so many slices of a domain, evenly spread; 0: all."""
     batch_size: int = 4

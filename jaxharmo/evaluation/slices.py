@@ -108,13 +108,18 @@ def _key(header: SliceHeader, shape: tuple[int, ...]) -> tuple:
 
 
 def open_domains(shards: Path, config: Config, report: Callable[[str], None]) -> list[DomainSlices]:
-    """The domains of ``config.data.domains`` (all where empty) in ``config.eval.split``.
+    """The domains of ``config.eval.domains``, or of the run, in ``config.eval.split``.
 
     Domains without a slice in the split are left out, and ``report`` is told. Raises ``InputError``
-    for a domain that the shard set does not know, and where fewer than two are left.
+    for a domain that the run or the shard set does not know, and where fewer than two are left.
     """
     split = config.eval.split
-    domains = choose_domains(read_manifest(shards), config.data.domains)
+    wanted = config.eval.domains or config.data.domains
+    foreign = [name for name in wanted if config.data.domains and name not in config.data.domains]
+    if foreign:
+        known = ", ".join(sorted(config.data.domains))
+        raise InputError(f"no domain '{foreign[0]}' in this run; there are: {known}")
+    domains = choose_domains(read_manifest(shards), wanted)
     held = [domain for domain in domains if domain.slices.get(split)]
     if len(held) < 2:
         others = [name for name in SPLITS if sum(bool(d.slices.get(name)) for d in domains) > 1]

@@ -1,7 +1,7 @@
 """The short table for the console."""
 
 from jaxharmo.evaluation.figures import BY_NAME
-from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING
+from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, COMBAT
 
 _NAME = 19
 """Longest name of a domain, characters."""
