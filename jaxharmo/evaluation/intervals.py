@@ -24,9 +24,9 @@ def frechet_interval(
     """``frechet_distance`` with a bootstrap interval over the patients of ``a`` and of ``b``.
 
     Patients are drawn with all of their rows, in both sets where both hold some. Only the width of
-    the interval is resampled, as repeated rows bias the distance: it is centred on the estimate, cut
-    at 0, and taken from the 32 leading principal components of both sets together, which leaves out
-    what hardly varies. NaN where fewer than two patients could be drawn.
+    the interval is resampled, as repeated rows bias the distance: it is centred on the estimate,
+    cut at 0, and taken from the 32 leading principal components of both sets together, which leaves
+    out what hardly varies. NaN where fewer than two patients could be drawn.
     """
     estimate = frechet_distance(a, b)
     both = np.concatenate([a, b]).astype(np.float64)
@@ -78,13 +78,13 @@ def _gaussians(side: _Moments, times: np.ndarray) -> tuple[np.ndarray, np.ndarra
     mean = times @ side.total / count[:, None]
     square = np.tensordot(times, side.square, 1)
     outer = mean[:, :, None] * mean[:, None, :] * count[:, None, None]
-    return mean, (square - outer) / (count - 1)[:, None, None]
+    return mean, (square - outer) / np.maximum(count - 1, 1)[:, None, None]
 
 
 def _frechet_distances(
     a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]
 ) -> Float[np.ndarray, "r"]:
-    """tr (S_a S_b)^½ is the sum of the roots of the eigenvalues of S_a^½ S_b S_a^½."""
+    # tr (S_a S_b)^½ is the sum of the roots of the eigenvalues of S_a^½ S_b S_a^½.
     (mean_a, first), (mean_b, second) = a, b
     values, vectors = np.linalg.eigh(first)
     root = vectors * np.sqrt(np.maximum(values, 0))[:, None, :] @ vectors.transpose(0, 2, 1)
