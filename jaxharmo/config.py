@@ -166,7 +166,7 @@ class EvalConfig:
     tile: int = 128
     """Side of the tiles that the feature extractor sees, pixels at native spacing."""
     radiomics: Literal["native", "pyradiomics"] = "native"
-    """Engine: our own, 42 features, or pyradiomics, 93 and much slower."""
+    """Engine: our own, 42 features, or pyradiomics, 102 and much slower."""
     bin_width: float = 25.0
     """Bin width of radiomic histograms and GLCMs, HU."""
 
