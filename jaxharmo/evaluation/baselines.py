@@ -10,18 +10,22 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Complex, Float
+from scipy import ndimage
 
 Slice = Float[np.ndarray, "h w"]
 Slices = Float[np.ndarray, "n h w"]
 Spacing = tuple[float, float]
 
-WINDOW = (-1024.0, 400.0)
-"""HU that filters see and give: metal and contrast would ring through a slice."""
+WINDOW = (-1024.0, 3071.0)
+"""HU that is seen and given; padding lies below. Pass slices that are not clipped further: clipped
+bone and air are no longer what a linear filter maps."""
 UNIT: Spacing = (1.0, 1.0)
 """Spacing of rows and columns where it does not matter, mm."""
 _BANDS = 192
 _HIGHEST = 12.0
-"""lp/cm: above the Nyquist frequency of pixels of 0.42 mm along the diagonal, and of all coarser."""
+"""lp/cm; pixels of 0.6 mm and more hold nothing above it, even along the diagonal."""
+_SMOOTH = 4.0
+"""Width of the Gaussian that smooths the logarithm of a ratio of powers, bands."""
 _LARGEST_GAIN = 32.0
 """Where the source holds next to nothing, a ratio is noise."""
 
@@ -57,8 +61,9 @@ def _distribution(slices: Iterable[Slice]) -> tuple[np.ndarray, np.ndarray]:
     """HU that occur, and the share of pixels below the middle of each."""
     low, high = WINDOW
     edges = np.arange(low - 0.5, high + 1)
-    counts = sum(np.histogram(np.clip(hu, low, high), edges)[0] for hu in slices)
-    counts = np.asarray(counts, np.float64)
+    counts = np.zeros(edges.size - 1)
+    for hu in slices:
+        counts += np.histogram(np.clip(hu, low, high), edges)[0]
     held = counts > 0
     share = (np.cumsum(counts) - counts / 2) / counts.sum()
     return (edges[:-1] + 0.5)[held], share[held]
@@ -81,18 +86,26 @@ class SpectralFilter:
     ) -> "SpectralFilter":
         """Unpaired: the root of the ratio of the radial power of the two domains.
 
-        H(f)² = <|T|²> / <|S|²>, H(0) = 1. The domains should show like anatomy; ``spacing`` in mm
-        holds for all slices. Pass (slice, spacing) pairs instead of slices where it differs.
+        H(f)² = <|T|²> / <|S|²>, smoothed over 0.25 lp/cm, H(0) = 1. The domains should show like
+        anatomy. ``spacing`` in mm holds for all slices; where it differs, pass (slice, spacing)
+        pairs instead of slices.
         """
-        powers = []
+        powers, weight = [], np.full(_BANDS, np.inf)
         for slices in (source, target):
             total = _Bands()
             for hu, steps in _spaced(slices, spacing):
                 spectrum = _spectrum(hu, 0.0)
                 total.add(np.abs(spectrum) ** 2, hu.shape, steps)
             powers.append(total.means)
-        gain = np.sqrt(_over(powers[1], powers[0]))
-        return cls(_filled(gain, 1.0), 0.0, 0.0)
+            weight = np.minimum(weight, total.counts)
+        ratio = _over(powers[1], powers[0])
+        held = np.isfinite(ratio) & (ratio > 0)
+        # The few frequencies of a low band tell the anatomy of few patients.
+        logarithms, weight = np.where(held, np.log(np.where(held, ratio, 1)) / 2, 0), weight * held
+        smooth = _over(
+            *(ndimage.gaussian_filter1d(x, _SMOOTH) for x in (weight * logarithms, weight))
+        )
+        return cls(_filled(np.r_[1.0, np.exp(smooth[1:])]), 0.0, 0.0)
 
     @classmethod
     def fit_paired(
@@ -112,16 +125,17 @@ class SpectralFilter:
         cross, power = _Bands(), _Bands()
         for first, second, steps in pairs:
             s, t = _spectrum(first, means[0]), _spectrum(second, means[1])
-            cross.add((t * s.conj()).real, first.shape, steps)
+            cross.add(np.real(t * s.conj()), first.shape, steps)
             power.add(np.abs(s) ** 2, first.shape, steps)
-        return cls(_filled(_over(cross.means, power.means), None), *means)
+        return cls(_filled(_over(cross.means, power.means)), *means)
 
     def __call__(self, hu: Slices, spacing: Spacing = UNIT) -> Slices:
         """Slices filtered as a whole and clipped; ``spacing`` in mm."""
         places, gain = (np.arange(_BANDS) + 0.5) * _HIGHEST / _BANDS, self.gain
-        response = np.interp(_frequency(hu.shape[-2:], spacing), places, gain)
+        height, width = hu.shape[-2:]
+        response = np.interp(_frequency((height, width), spacing), places, gain)
         spectrum = _spectrum(hu, self.source_mean) * response
-        found = np.fft.irfft2(spectrum, hu.shape[-2:]) + self.target_mean
+        found = np.fft.irfft2(spectrum, (height, width)) + self.target_mean
         return np.clip(found, *WINDOW).astype(np.float32)
 
 
@@ -157,6 +171,10 @@ class _Bands:
         self._counts += np.bincount(band, minlength=_BANDS + 1)
 
     @property
+    def counts(self) -> Float[np.ndarray, "k"]:
+        return self._counts[:-1]
+
+    @property
     def means(self) -> Float[np.ndarray, "k"]:
         return _over(self._sums, self._counts)[:-1]
 
@@ -165,11 +183,9 @@ def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(a, b, out=np.full_like(a, np.nan), where=b > 0)
 
 
-def _filled(gain: np.ndarray, first: float | None) -> np.ndarray:
-    """Bands without a frequency take their neighbours' gain; ``first`` is that of the lowest."""
+def _filled(gain: np.ndarray) -> np.ndarray:
+    """Bands without a frequency take their neighbours' gain."""
     gain = np.clip(gain, -_LARGEST_GAIN, _LARGEST_GAIN)
-    if first is not None:
-        gain = np.r_[first, gain[1:]]
     held = np.isfinite(gain)
     places = np.arange(gain.size)
     return np.interp(places, places[held], gain[held])

@@ -46,7 +46,7 @@ def hausdorff95(a: Mask, b: Mask, spacing: tuple[float, float]) -> float:
     if not a.any() or not b.any():
         return math.nan
     first, second = (
-        mask & ~np.asarray(ndimage.binary_erosion(mask, border_value=1)) for mask in (a, b)
+        mask & ~np.asarray(ndimage.binary_erosion(mask, border_value=1), bool) for mask in (a, b)
     )
     if not first.any() or not second.any():
         return 0.0 if (a == b).all() else math.nan
@@ -67,7 +67,8 @@ def edge_map(hu: Image, window: tuple[float, float]) -> Mask:
     image = (np.clip(hu, low, high).astype(np.float64) - low) / span
     # The Sobel operator inside is not normalised: a slope of 1 per pixel gives 8.
     weak, strong = (8 * slope / span for slope in EDGE_SLOPES)
-    return feature.canny(image, EDGE_SCALE, low_threshold=weak, high_threshold=strong)
+    edges = feature.canny(image, EDGE_SCALE, low_threshold=weak, high_threshold=strong)
+    return np.asarray(edges, bool)
 
 
 class EdgeScores(NamedTuple):
@@ -127,7 +128,7 @@ def similarity(a: Image, b: Image, window: tuple[float, float]) -> float:
     """Structural similarity (Wang et al. 2004) of two slices, the data range that of ``window``."""
     low, high = window
     first, second = (np.clip(hu, low, high).astype(np.float32) for hu in (a, b))
-    return float(metrics.structural_similarity(first, second, data_range=high - low))
+    return float(np.asarray(metrics.structural_similarity(first, second, data_range=high - low)))
 
 
 def outside_air(hu: Image, body: Mask) -> Mask:
