@@ -263,9 +263,8 @@ def _with_distance(trial: Trial, wanted: Sample) -> Trial:
         target = wanted.radiomics[wanted.shown]
         spread = target.std(0, ddof=1)
         varied = spread > 0
-        with np.errstate(invalid="ignore"):
-            z = np.abs(sample.radiomics - target.mean(0))[:, varied] / spread[varied]
-        far[sample.shown] = np.nanmedian(z[sample.shown], axis=1)
+        z = np.abs(sample.radiomics[sample.shown] - target.mean(0))[:, varied] / spread[varied]
+        far[sample.shown] = np.median(z, axis=1) if varied.any() else np.nan
     by_number = dict(zip(sample.numbers.tolist(), far.tolist(), strict=True))
     rows: list[Row] = [
         row | {"radiomics_z": by_number.get(int(row["slice"]), float("nan"))} for row in trial.rows

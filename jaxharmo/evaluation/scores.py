@@ -255,7 +255,7 @@ def _intervals(
         for tap, rows in made.deep.items()
         if min(len(rows), len(wanted.deep[tap])) > 1
     }
-    if tables is not None:
+    if tables is not None and min(len(tables[0]), len(tables[2])) > 1:
         rows, patients, target, others = tables
         for name, statistic in (
             ("radiomics_median_abs_g", _median_effect),

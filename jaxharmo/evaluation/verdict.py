@@ -1,7 +1,7 @@
 """The short table for the console."""
 
 from jaxharmo.evaluation.figures import BY_NAME
-from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, COMBAT
+from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING
 
 _NAME = 19
 """Longest name of a domain, characters."""
@@ -31,8 +31,8 @@ def verdict_table(metrics: dict) -> str:
 
 
 def best_baseline(scores: dict[str, float | None], name: str) -> tuple[str, float] | None:
-    """The baseline that does best in a figure where low or high is good, and its value."""
-    held = {each: scores.get(each) for each in (*_BASELINES, COMBAT)}
+    """The baseline of images that does best in a figure where low or high is good, and its value."""
+    held = {each: scores.get(each) for each in _BASELINES}
     known = [(value, method) for method, value in held.items() if value is not None]
     if not known:
         return None

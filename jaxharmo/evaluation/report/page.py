@@ -43,7 +43,7 @@ their ceiling, not exceed it.</p></section>
 {pictures.patch_strip(first, metrics["methods"])}
 {pictures.edge_strip(first)}
 <p>{_picture_note(window)}</p></section>
-<section><h2>How to read the figures</h2>{_reading(metrics)}</section>
+<details><summary>How to read the figures</summary>{_reading(metrics)}</details>
 {sections}
 <section><h2>Samples, bias and limits</h2>{_limits(metrics)}</section>""",
     )
@@ -195,7 +195,7 @@ def _moved(pair: PairResult) -> str:
         names,
         before[order].tolist(),
         after[order].tolist(),
-        "Hedges g to the target domain; hollow before, full after, 0 is the target",
+        "Hedges g to the target domain: hollow before, full after",
     )
     return f'<div class="plots">{plot}</div>'
 

@@ -88,11 +88,14 @@ def curve_plot(title: str, x_title: str, curves: Sequence[Curve], *, logarithmic
         return ""
     x_low, x_high = min(x.min() for _, x, _ in kept), max(x.max() for _, x, _ in kept)
     low, high = min(y.min() for *_, y in kept), max(y.max() for *_, y in kept)
-    left, right, top, bottom = 52, _WIDTH - 10, 8, 200
+    left, right, top, bottom = 52, _WIDTH - 22, 8, 200
     across = lambda x: left + (right - left) * (x - x_low) / ((x_high - x_low) or 1)  # noqa: E731
     down = lambda y: bottom - (bottom - top) * (y - low) / ((high - low) or 1)  # noqa: E731
     parts = [_line(left, bottom, right, bottom, _SOFT), _line(left, top, left, bottom, _SOFT)]
-    for tick in np.linspace(low, high, 4):
+    ticks = np.linspace(low, high, 4)
+    if logarithmic and math.floor(high) > math.ceil(low):
+        ticks = np.unique(np.linspace(math.ceil(low), math.floor(high), 4).round())
+    for tick in ticks.tolist():
         parts.append(_line(left, down(tick), right, down(tick), _LINE))
         value = 10**tick if logarithmic else tick
         parts.append(_text(left - 6, down(tick) + 4, _short(value), "end", _SOFT))

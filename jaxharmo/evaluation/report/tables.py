@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable, Sequence
 
 from jaxharmo.evaluation.figures import BY_NAME, FIGURES, Figure, gain
-from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING
+from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, COMBAT
 from jaxharmo.evaluation.verdict import best_baseline
 
 HEADLINES = (
@@ -12,9 +12,7 @@ HEADLINES = (
     "fd_lite0_texture",
     "fid",
     "radiomics_median_abs_g",
-    "aligned_equivalence",
     "domain_auc",
-    "glcm_gap",
     "edge_iou",
     "lung_dice",
     "shift_hu_lung",
@@ -25,7 +23,6 @@ _SHORT = {
     "histogram": "histogram",
     "spectral": "spectral",
     "spectral_paired": "paired filter",
-    "combat": "ComBat",
 }
 
 
@@ -74,7 +71,7 @@ def methods_table(
 def legend(keep: Callable[[Figure], bool], metrics: dict) -> str:
     """What each column says."""
     items = "".join(
-        f"<dt>{html.escape(each.title)}</dt><dd>{html.escape(each.reading)}.</dd>"
+        f"<div><dt>{html.escape(each.title)}</dt><dd>{html.escape(each.reading)}.</dd></div>"
         for each in FIGURES
         if keep(each) and each.name in metrics["mean"]
     )
@@ -94,7 +91,9 @@ def title(pair: dict) -> str:
 
 def number(value: float | None, digits: int) -> str:
     """A figure for the reader; a dash for none."""
-    return "—" if value is None else f"{value:z.{digits}f}".replace("-", "−")
+    if value is None:
+        return "—"
+    return f"{value:z.{digits if abs(value) < 1000 else 0}f}".replace("-", "−")
 
 
 def _head(figure: Figure) -> str:
@@ -116,6 +115,8 @@ def _verdict_cell(figure: Figure, methods: dict, real: dict) -> str:
         best = best_baseline(methods, figure.name)
         if best:
             asides.append(f"{_SHORT[best[0]]} {number(best[1], figure.digits)}")
+        if methods.get(COMBAT) is not None:
+            asides.append(f"ComBat {number(methods[COMBAT], figure.digits)}")
     if figure.aim == "target" and figure.name in real:
         asides.append(f"target {number(real[figure.name], figure.digits)}")
     elif methods.get(CEILING) is not None:
