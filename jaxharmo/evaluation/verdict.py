@@ -31,7 +31,7 @@ def verdict_table(metrics: dict) -> str:
 
 
 def best_baseline(scores: dict[str, float | None], name: str) -> tuple[str, float] | None:
-    """The baseline of images that does best in a figure where low or high is good, and its value."""
+    """The best image baseline in a figure where low or high is good, and its value."""
     held = {each: scores.get(each) for each in _BASELINES}
     known = [(value, method) for method, value in held.items() if value is not None]
     if not known:

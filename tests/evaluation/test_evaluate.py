@@ -122,7 +122,7 @@ def test_the_true_blur_reaches_the_ceiling(result):
         assert scores[name]["after"] < 0.2 * scores[name]["before"], name
     for name in ("edges", "edge_iou", "ssim", "edge_preservation", "laa950"):
         assert scores[name]["after"] == pytest.approx(scores[name]["ceiling"], abs=0.01), name
-    assert scores["ccc_median"]["after"] > 0.95 > scores["ccc_median"]["before"]
+    assert scores["ccc_median"]["after"] > 0.85 > 0.2 > scores["ccc_median"]["before"]
     low, high = pair["intervals"]["rmse_hu"]["before"]
     assert low < scores["rmse_hu"]["before"] < high
 
