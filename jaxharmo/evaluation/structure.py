@@ -17,6 +17,8 @@ EDGE_TOLERANCE = 1.0
 """Pixels within which edges count as the same in ``edge_iou``."""
 _PRATT = 1 / 9
 """Weight of the squared distance in Pratt's figure of merit."""
+_CHANGE_SCALE = 3.0
+"""Width of the Gaussian under which kernels hardly differ, mm; a nodule is no smaller."""
 _EMPHYSEMA = -950.0
 """HU below which lung counts as emphysema."""
 _AIR = -900.0
@@ -124,6 +126,19 @@ def edge_preservation_index(source: Image, other: Image, mask: Mask) -> float:
     return float(first @ second) / size if size else math.nan
 
 
+def largest_change(source: Image, other: Image, mask: Mask, spacing: tuple[float, float]) -> float:
+    """Largest |other - source| in ``mask`` under a Gaussian of 3 mm, HU; NaN for an empty mask.
+
+    Under it kernels hardly differ, and structures made up or erased stay: a nodule of 6 mm radius
+    erased from the lung leaves about 600 HU. ``spacing`` in mm.
+    """
+    if not mask.any():
+        return math.nan
+    difference = other.astype(np.float64) - source
+    smooth = ndimage.gaussian_filter(difference, [_CHANGE_SCALE / step for step in spacing])
+    return float(np.abs(smooth[mask]).max())
+
+
 def similarity(a: Image, b: Image, window: tuple[float, float]) -> float:
     """Structural similarity (Wang et al. 2004) of two slices, the data range that of ``window``."""
     low, high = window
@@ -180,8 +195,8 @@ def compare_anatomy(
 
     Regions of HU come from the source, ``spacing`` is in mm. ``lung_dice``, ``lung_iou``,
     ``lung_hd95_mm``, ``edges``, ``edge_iou``, ``edge_merit``, ``edge_preservation`` (in the body),
-    ``ssim``, ``shift_hu_lung``, ``shift_hu_soft_tissue``, ``shift_hu_air``, and of the slice itself
-    ``laa950`` (%) and ``perc15`` (HU).
+    ``ssim``, ``largest_change_hu``, ``shift_hu_lung``, ``shift_hu_soft_tissue``, ``shift_hu_air``,
+    and of the slice itself ``laa950`` (%) and ``perc15`` (HU).
     """
     body, lung, core, soft = source.tissue
     edges = compare_edges(source.edges, other.edges)
@@ -195,6 +210,7 @@ def compare_anatomy(
         "edge_merit": edges.figure_of_merit,
         "edge_preservation": edge_preservation_index(source.hu, other.hu, body),
         "ssim": similarity(source.hu, other.hu, window),
+        "largest_change_hu": largest_change(source.hu, other.hu, body, spacing),
         "shift_hu_lung": mean_shift(source.hu, other.hu, core),
         "shift_hu_soft_tissue": mean_shift(source.hu, other.hu, soft),
         "shift_hu_air": mean_shift(source.hu, other.hu, outside_air(source.hu, body)),
