@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -138,6 +138,11 @@ class Translator:
                 translated[done : done + count] = np.asarray(result)[:count]
                 done += count
         return translated
+
+    def bound(self, style: Style) -> Callable[[Float[Array, "n h w"]], Float[Array, "n h w"]]:
+        """``translate`` to one style as a pure function for JAX to trace; weights are constants."""
+        constant = jnp.asarray(style, jnp.float32)
+        return lambda hu: self._translate(self._generator, hu, constant)
 
     def __call__(self, hu: Num[np.ndarray, "n h w"], to: str) -> Float[np.ndarray, "n h w"]:
         """Translate slices to the mean style of a domain; see ``translate``."""
