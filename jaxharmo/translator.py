@@ -141,8 +141,9 @@ class Translator:
 
     def bound(self, style: Style) -> Callable[[Float[Array, "n h w"]], Float[Array, "n h w"]]:
         """``translate`` to one style as a pure function for JAX to trace; weights are constants."""
-        constant = jnp.asarray(style, jnp.float32)
-        return lambda hu: self._translate(self._generator, hu, constant)
+        # Off the devices: what is placed on several of them would only run on as many.
+        weights, constant = jax.tree.map(np.asarray, (self._generator, style))
+        return lambda hu: self._translate(weights, hu, constant)
 
     def __call__(self, hu: Num[np.ndarray, "n h w"], to: str) -> Float[np.ndarray, "n h w"]:
         """Translate slices to the mean style of a domain; see ``translate``."""
@@ -229,7 +230,7 @@ def _translate(
     image = normalize(hu, window)[..., None]
     if multiple > 1:
         image = jnp.pad(image, padding, mode="edge")
-    styles = jnp.broadcast_to(style, (len(hu), *style.shape))
+    styles = jnp.broadcast_to(style, (hu.shape[0], *style.shape))
     # What a residual generator adds has the same weights; the sum is left to float32, as bfloat16
     # is too coarse for HU.
     network = networks.generator.clone(residual=False)

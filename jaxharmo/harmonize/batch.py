@@ -57,7 +57,7 @@ def find_volumes(
                 )
             each.label = each.label / f"series-{each.fingerprint[:8]}"
     volumes = [NiftiImage(path, path.relative_to(source).parent / stem(path)) for path in images]
-    return [*series, *volumes]
+    return sorted([*series, *volumes], key=lambda volume: volume.label)
 
 
 def harmonize(

@@ -49,7 +49,7 @@ class NiftiImage:
         try:
             self._image: Any = self._nibabel.load(path)
             stored = np.asanyarray(self._image.dataobj)
-            affine, zooms = self._image.affine, self._image.header.get_zooms()
+            affine, zooms = self._image.affine, _zooms(path, type(self._image.header))
             description = bytes(self._image.header["descrip"].tobytes()).decode("ascii", "replace")
         except Exception as error:
             # Damaged bytes surface as almost any exception.
@@ -59,7 +59,7 @@ class NiftiImage:
         if description.startswith(_MARK):
             raise InputError(f"{path}: harmonized already; give the original image")
         # Orientation is meaningless, and slices cannot be found, without spacing.
-        if not (np.isfinite(affine).all() and min(zooms[:3]) > 0 and np.linalg.det(affine)):
+        if not (np.isfinite(affine).all() and min(zooms) > 0 and np.linalg.det(affine)):
             raise InputError(f"{path}: its affine or spacing is missing or singular; set it")
         nibabel = self._nibabel
         here = nibabel.io_orientation(affine)
@@ -72,7 +72,9 @@ class NiftiImage:
         # z y x
         turned = nibabel.apply_orientation(stored, self._to_slices)
         self._hu = np.ascontiguousarray(turned.transpose(2, 1, 0), dtype=np.float32)
-        self.spacing = float(zooms[int(np.argmin(np.abs(here[:, 0] - 0)))])
+        self.spacing = zooms[int(np.flatnonzero(here[:, 0] == 0)[0])]
+        if not (self._image.header["sform_code"] or self._image.header["qform_code"]):
+            self.remarks.append("the header tells no orientation; axes are taken as nibabel does")
         if not np.isfinite(self._hu).all():
             raise InputError(f"{path}: holds values that are not finite; fill them with -1024")
         if self._hu.min() > _AIR or self._hu.max() > _MOST_HU:
@@ -154,6 +156,12 @@ class _Writer:
 
     def sidecar(self, text: str) -> None:
         self.text = text
+
+
+def _zooms(path: Path, kind: Any) -> tuple[float, ...]:
+    """Spacing as it stands in the file: nibabel replaces zeros by ones."""
+    with _nibabel().openers.ImageOpener(path) as file:
+        return tuple(map(float, kind.from_fileobj(file, check=False)["pixdim"][1:4]))
 
 
 def _nibabel() -> Any:

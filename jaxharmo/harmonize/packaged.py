@@ -92,7 +92,10 @@ def read_model(
         about = json.loads((folder / MODEL_NAME).read_text(encoding="utf-8"))
         if about["format_version"] != FORMAT_VERSION:
             raise ValueError(f"not of format version {FORMAT_VERSION}")
-        with np.load(folder / WEIGHTS_NAME, allow_pickle=False) as arrays:
+        with (
+            (folder / WEIGHTS_NAME).open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             params = jax.tree_util.tree_map_with_path(
                 lambda path, like: _fitting(arrays[_name(path)], like), averaged_shapes(config)
             )

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
-from jaxharmo.harmonize.textures import FAR, Texture, Textures, robust_sd, texture
+from jaxharmo.harmonize.textures import FAR, Texture, Textures, deep, robust_sd, texture
 from jaxharmo.ops.tissue import SOFT_TISSUE, Image, Mask, segment
 from jaxharmo.translator import CT_FLOOR
 
@@ -64,7 +64,7 @@ class Quality:
                 "soft tissue": _mean(change, tissue.soft),
                 "air": _mean(change, air),
             },
-            noise=(_noise(before, tissue.soft), _noise(after, tissue.soft)),
+            noise=(_noise(before, deep(tissue)), _noise(after, deep(tissue))),
             structure=_structure(before, after, tissue.body),
             before=texture(before, tissue, window),
             after=texture(after, tissue, window),
@@ -74,12 +74,13 @@ class Quality:
         """The figures as they stand in the sidecar; None where one has no meaning.
 
         ``shift_hu``: mean HU after − before, by tissue (mean over the slices that show it).
-        ``noise_hu``: robust σ in soft tissue of what a Gaussian of 2 pixels takes away, before and
-        after. ``structure``: correlation of the gradient magnitudes before and after, both at a
-        scale of 2 pixels, in the body: 1 where every edge stayed. ``flicker_hu``: largest
-        difference between neighbouring slices of the mean change in soft tissue. ``cut``: share
-        of voxels that the floor of the CT scale cut. ``texture``: distance to the nearest training
-        domain before, and to the target before and after, in standard deviations.
+        ``noise_hu``: robust σ of what a Gaussian of 2 pixels takes away, in soft tissue off lung
+        and skin, before and after. ``structure``: correlation of the gradient magnitudes before
+        and after, both at a scale of 2 pixels, in the body: 1 where every edge stayed.
+        ``flicker_hu``: largest difference between neighbouring slices of the mean change in soft
+        tissue. ``cut``: share of voxels that the floor of the CT scale cut. ``texture``: distance
+        to the nearest training domain before, and to the target before and after, in standard
+        deviations.
         """
         looks = [self._looks[number] for number in sorted(self._looks)]
         steps = np.abs(np.diff(self._shift))

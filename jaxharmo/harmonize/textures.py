@@ -3,7 +3,7 @@
 The texture of a slice: the robust standard deviation, σ = 1.4826 × median |x|, of three bands of
 spatial frequency (differences of Gaussians, about an octave each), in soft tissue and in the lung
 off its border; natural logarithms, as noise and kernels act by factors. The median hides edges and
-vessels, which are anatomy.
+vessels, which are anatomy; soft tissue close to lung and skin is left out for the same reason.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 from jaxharmo.files import write_text
-from jaxharmo.ops.tissue import Image, Tissue, segment
+from jaxharmo.ops.tissue import Image, Mask, Tissue, segment
 from jaxharmo.typed import build
 
 FILE_NAME = "textures.json"
@@ -38,6 +38,8 @@ FAR = 3.0
 SPREAD = 0.2
 """Least standard deviation of a feature within a domain: patients and doses differ at least by so
 much, and a training set may hold few of them."""
+MARGIN = 5
+"""Pixels, about twice the width of the widest Gaussian."""
 _SLICES = 16
 _LEAST_PIXELS = 500
 _LEAST_SD = 0.1
@@ -93,6 +95,7 @@ class Textures:
 def texture(hu: Image, tissue: Tissue, window: tuple[float, float]) -> Texture:
     """The features of one slice, in the order of ``FEATURES``; NaN where a region is too small."""
     image = np.clip(hu, *window).astype(np.float32)
+    regions = (deep(tissue), tissue.core)
     smooth = [ndimage.gaussian_filter(image, width) if width else image for width in WIDTHS]
     bands = [fine - coarse for fine, coarse in itertools.pairwise(smooth)]
     return np.array(
@@ -100,10 +103,16 @@ def texture(hu: Image, tissue: Tissue, window: tuple[float, float]) -> Texture:
             math.log(max(robust_sd(band[mask]), _LEAST_SD))
             if mask.sum() >= _LEAST_PIXELS
             else math.nan
-            for mask in (tissue.soft, tissue.core)
+            for mask in regions
             for band in bands
         ]
     )
+
+
+def deep(tissue: Tissue) -> Mask:
+    """Soft tissue more than ``MARGIN`` pixels from lung and from the body's surface."""
+    inside = tissue.body & ~tissue.lung
+    return tissue.soft & (np.asarray(ndimage.distance_transform_edt(inside)) > MARGIN)
 
 
 def robust_sd(values: Float[np.ndarray, "n"]) -> float:
