@@ -6,6 +6,7 @@ target's slug.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxharmo.data.manifest import unique_slugs
@@ -78,6 +79,19 @@ def harmonize(
     """
     check_apart(source, destination)
     volumes = find_volumes(source, mixed=mixed, report=report)
+    return run(volumes, destination, methods, origin=origin, skip_own=skip_own, report=report)
+
+
+def run(
+    volumes: Sequence[DicomSeries | NiftiImage],
+    destination: Path,
+    methods: list[Method],
+    *,
+    origin: str | None = None,
+    skip_own: bool = False,
+    report: Report = print,
+) -> int:
+    """``harmonize`` for volumes that are found already."""
     slugs = unique_slugs([method.derivation.to for method in methods])
     tasks = [
         (volume, _place(volume, destination, slug if len(volumes) * len(methods) > 1 else ""), each)

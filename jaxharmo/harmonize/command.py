@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from jaxharmo.errors import InputError
-from jaxharmo.harmonize.batch import check_apart, find_volumes, harmonize
+from jaxharmo.harmonize.batch import check_apart, find_volumes, run
 from jaxharmo.harmonize.harmonizer import Harmonizer
 from jaxharmo.harmonize.volume import Volume
 
@@ -43,19 +43,21 @@ def harmonize_command(
         raise InputError("--seed: must not be negative, and excludes --like")
     targets, like = _targets(harmonizer, choices, report)
     date = _date(choices.date)
+    volumes = find_volumes(source, mixed=choices.mixed, report=report)
+    if harmonizer.must_measure:
+        report("measuring the texture of the training domains, once")
     methods = [
         harmonizer.method(
             to, seed=choices.seed, like=like, kernel_tag=choices.kernel_tag, date=date
         )
         for to in targets
     ]
-    return harmonize(
-        source,
+    return run(
+        volumes,
         destination,
         methods,
         origin=choices.origin,
         skip_own=choices.to == (ALL,),
-        mixed=choices.mixed,
         report=report,
     )
 
@@ -78,9 +80,10 @@ def _targets(
     if len(found) > 1:
         raise InputError(f"{choices.like}: holds {len(found)} series; name a folder with one")
     (like,) = found
-    if choices.to and like.origin and choices.to != (like.origin,):
+    known = like.origin in harmonizer.domains
+    if choices.to and known and choices.to != (like.origin,):
         raise InputError(f"{choices.like}: is of the domain {like.origin}; leave --to out")
-    (to, *others) = choices.to or (like.origin,)
+    (to, *others) = choices.to or (like.origin if known else "",)
     if others or not to:
         raise InputError(f"{choices.like}: name the one domain that it belongs to with --to")
     harmonizer.translator.check_domain(to)

@@ -50,6 +50,11 @@ class Harmonizer:
         """Names of the domains that it translates to."""
         return self.translator.domains
 
+    @property
+    def must_measure(self) -> bool:
+        """Whether ``textures`` has to read shards, which takes some seconds."""
+        return bool(self.translator.config.data.shards) and read_textures(self._folder) is None
+
     @cached_property
     def textures(self) -> Textures | None:
         """Textures of the training domains.
