@@ -38,10 +38,11 @@ def ct_slice(
     padded: bool = False,
     spacing: float = 0.75,
     step: float = 2.5,
+    size: int = 64,
     **tags: object,
 ) -> Dataset:
     """One slice; ``tags`` overrides elements by keyword, ``None`` removes one."""
-    pixels = hounsfield(index) + np.int16(1024)
+    pixels = hounsfield(index, size) + np.int16(1024)
     if padded:
         pixels[:4] = PADDING
     values = {
@@ -67,8 +68,8 @@ def ct_slice(
         "SliceThickness": 5,
         "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
         "ImagePositionPatient": [-24, -24, step * index],
-        "Rows": 64,
-        "Columns": 64,
+        "Rows": size,
+        "Columns": size,
         "SamplesPerPixel": 1,
         "PhotometricInterpretation": "MONOCHROME2",
         "BitsAllocated": 16,

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from jaxharmo.data.manifest import Manifest
+from jaxharmo.data.prepare.assembly import SKIPPED_NAME, WARNINGS_NAME, assemble, warnings
 from jaxharmo.data.prepare.config import SETTINGS, PrepareConfig, check
-from jaxharmo.data.prepare.finish import SKIPPED_NAME, WARNINGS_NAME, finish, warnings
 from jaxharmo.data.prepare.headers import Skipped, SliceFile
 from jaxharmo.data.prepare.keys import write_key_file
 from jaxharmo.data.prepare.nifti import read_labels
@@ -181,7 +181,7 @@ def _finish(
     report: Report,
 ) -> Manifest:
     try:
-        manifest = finish(destination, destination / WORK, plan, config, provenance)
+        manifest = assemble(destination, destination / WORK, plan, config, provenance)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     close_destination(destination)

@@ -31,7 +31,7 @@ class _Done:
     result: UnitResult
 
 
-def finish(
+def assemble(
     directory: Path, work: Path, plan: Plan, config: PrepareConfig, provenance: dict[str, str]
 ) -> Manifest:
     """Give all records their final names and write the manifest, last.
