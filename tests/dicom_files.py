@@ -96,7 +96,7 @@ def save(dataset: Dataset, path: Path, syntax: UID = ExplicitVRLittleEndian) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "1.2.3")
     dataset.file_meta.TransferSyntaxUID = syntax
     with quiet():
         dataset.save_as(path, enforce_file_format=True)

@@ -112,7 +112,7 @@ class _Dask:
 
         waiting = iter(tasks)
         running: dict[str, Task] = {}
-        done = as_completed()
+        done = as_completed(loop=self._client.loop)
         while True:
             workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
             for task in itertools.islice(waiting, _IN_FLIGHT * workers - len(running)):
