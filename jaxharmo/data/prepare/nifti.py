@@ -110,19 +110,17 @@ def read_nifti_slices(path: Path, numbers: Sequence[int]) -> Iterator[Float32[np
     A compressed file is read from its beginning again only where the order goes back.
     """
     image = _open(path)
-    header = image.header
+    stored = image.dataobj
     columns, rows, _ = image.shape
-    slope, intercept = header.get_slope_inter()
-    kind = header.get_data_dtype()
+    kind = stored.dtype
     size = columns * rows * kind.itemsize
     flips = [slice(None, None, -1 if image.affine[axis, axis] > 0 else 1) for axis in (1, 0)]
     opened: Any = gzip.open if path.name.lower().endswith(".gz") else open
     with opened(path, "rb") as file:
         for number in numbers:
-            file.seek(int(header.get_data_offset()) + number * size)
+            file.seek(stored.offset + number * size)
             data = file.read(size)
-            pixels = np.frombuffer(data, kind).reshape(rows, columns).astype(np.float32)
-            pixels = pixels * (1 if slope is None else slope) + (intercept or 0)
+            pixels = np.frombuffer(data, kind).reshape(rows, columns) * stored.slope + stored.inter
             if not np.isfinite(pixels).all():
                 raise ValueError("voxels that are no numbers")
             # RAS+ axes run right and front; DICOM shows left and back.
