@@ -204,7 +204,7 @@ def _slice_file(
         factors=acquisition,
         shape=shape,
         spacing=spacing,
-        position=round(float(np.dot(position, np.cross(axes[0], axes[1]))), 3) + 0.0,
+        position=round(float(np.dot(position, _normal(tuple(orientation)))), 3) + 0.0,
         corner=(float(corner[0]), float(corner[1])),
     )  # fmt: skip
 
@@ -261,6 +261,11 @@ def _grid(header: Dataset) -> tuple[tuple[int, int], tuple[float, float]]:
 def _perpendicular(orientation: tuple[float, ...]) -> bool:
     axes = np.array(orientation).reshape(2, 3)
     return np.allclose(axes @ axes.T, np.eye(2), atol=0.01)
+
+
+@functools.lru_cache
+def _normal(orientation: tuple[float, ...]) -> np.ndarray:
+    return np.cross(orientation[:3], orientation[3:])
 
 
 def _placement(header: Dataset) -> tuple[list[float], list[float]]:
