@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Integer, Real
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.pixels import iter_pixels  # pyright: ignore[reportPrivateImportUsage]
+from pydicom.tag import Tag
 from scipy import ndimage
 
 from jaxharmo.data.prepare.elements import quiet
@@ -23,11 +24,14 @@ BODY_THRESHOLD = -500.0
 """HU between air and soft tissue."""
 BOX_GRID = 256
 
-_NEEDED = [
-    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
-    "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    "PixelData", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue",
-    "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+_TAGS = [
+    Tag(keyword)
+    for keyword in (
+        "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
+        "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+        "PixelData", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue",
+        "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    )
 ]  # fmt: skip
 
 
@@ -116,7 +120,7 @@ def _read_one(item: SliceFile) -> Pixels | PixelError:
     try:
         with quiet():
             # Only what is needed: a file may carry anything beside, of any size.
-            dataset = read_dicom(item.path, specific_tags=list(_NEEDED))
+            dataset = read_dicom(item.path, specific_tags=_TAGS)
     except Exception:
         return PixelError("damaged or unreadable file")
     try:
