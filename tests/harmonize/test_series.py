@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 from datetime import datetime
@@ -5,6 +6,7 @@ from datetime import datetime
 import numpy as np
 import pydicom
 import pytest
+from chest import chest
 from dicom_files import PADDING, SECRETS, ct_slice, hounsfield, save, truncate, uid, write_series
 from pydicom.uid import (
     ExplicitVRBigEndian,
@@ -21,6 +23,7 @@ from jaxharmo.files import PARTIAL_SUFFIX
 from jaxharmo.harmonize.batch import harmonize
 from jaxharmo.harmonize.derivation import Derivation, Method
 from jaxharmo.harmonize.series import SIDECAR
+from jaxharmo.harmonize.textures import Textures, describe
 
 TO = "GE MEDICAL SYSTEMS LightSpeed VCT -- LUNG"
 DIGEST = "0123456789abcdef" * 4
@@ -99,6 +102,22 @@ def test_the_derived_series(tmp_path):
     assert (sidecar["sha256"], sidecar["slices"], sidecar["warnings"]) == (DIGEST, count, [])
     assert sidecar["quality"]["shift_hu"]["soft tissue"] == pytest.approx(10.4, abs=0.01)
     assert sidecar["quality"]["flicker_hu"] == 0
+
+
+def test_a_texture_far_from_all_domains_is_warned_of(tmp_path):
+    for name, noise in (("near", 12.0), ("far", 60.0)):
+        hu = chest(160, noise)[0]
+        dataset = ct_slice(0, Rows=160, Columns=160)
+        dataset.PixelData = (hu + 1024).astype("<i2").tobytes()
+        save(dataset, tmp_path / name / "in" / "x")
+        known = describe([chest(160, 12.0)[0]], [0.75], (-1024.0, 400.0))
+        textures = Textures(window=(-1024.0, 400.0), domains={TO: known})
+        usual = dataclasses.replace(method(), textures=textures)
+        harmonize(tmp_path / name / "in", tmp_path / name / "out", [usual], report=str)
+        about = json.loads((tmp_path / name / "out" / SIDECAR).read_text())
+        warned = [text for text in about["warnings"] if "out of distribution" in text]
+        assert bool(warned) == (name == "far")
+        assert about["quality"]["texture"]["nearest"] == TO
 
 
 def test_two_runs_give_the_same_bytes(tmp_path):
