@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -42,8 +42,8 @@ class Translator:
     compiled once, as the batches always have ``config.eval.batch_size`` slices (rounded up to a
     multiple of the devices in use).
 
-    With ``bfloat16`` the generator computes in that format; what it adds to a slice is added in
-    float32.
+    With ``bfloat16`` the networks compute in that format, but for their norms and their result:
+    what a residual generator adds to a slice is added in float32.
     """
 
     def __init__(
@@ -61,14 +61,12 @@ class Translator:
         )
         self._batch = -(-wanted // len(devices)) * len(devices)
         self._split, self._everywhere = runtime.split_by_batch(mesh), runtime.replicated(mesh)
-        dtype = jnp.dtype(precision)
-        self._generator: Any = jax.device_put(
-            jax.tree.map(lambda leaf: leaf.astype(dtype), params["generator"]), self._everywhere
-        )
-        networks = build(config)
+        self._generator: Any = jax.device_put(params["generator"], self._everywhere)
+        train = dataclasses.replace(config.train, compute_dtype=precision)
+        networks = build(dataclasses.replace(config, train=train))
         self._styles = jax.jit(partial(_styles, networks))
         self._encode = jax.jit(partial(_encode, networks, config.data.window))
-        self._translate = jax.jit(partial(_translate, networks, config, dtype))
+        self._translate = jax.jit(partial(_translate, networks, config))
 
     @cached_property
     def digest(self) -> str:
@@ -138,6 +136,12 @@ class Translator:
                 translated[done : done + count] = np.asarray(result)[:count]
                 done += count
         return translated
+
+    def bound(self, style: Style) -> Callable[[Float[Array, "n h w"]], Float[Array, "n h w"]]:
+        """``translate`` to one style as a pure function for JAX to trace; weights are constants."""
+        # Off the devices: what is placed on several of them would only run on as many.
+        weights, constant = jax.tree.map(np.asarray, (self._generator, style))
+        return lambda hu: self._translate(weights, hu, constant)
 
     def __call__(self, hu: Num[np.ndarray, "n h w"], to: str) -> Float[np.ndarray, "n h w"]:
         """Translate slices to the mean style of a domain; see ``translate``."""
@@ -212,27 +216,20 @@ def _encode(
 def _translate(
     networks: Networks,
     config: Config,
-    dtype: Any,
     params: dict,
     hu: Float[Array, "n h w"],
     style: Float[Array, "s"],
 ) -> Float[Array, "n h w"]:
-    window, model = config.data.window, config.model
+    window = config.data.window
     height, width = hu.shape[1:]
-    multiple = 2**model.downsamples
+    multiple = 2**config.model.downsamples
     padding = ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0))
     image = normalize(hu, window)[..., None]
     if multiple > 1:
         image = jnp.pad(image, padding, mode="edge")
-    styles = jnp.broadcast_to(style, (len(hu), *style.shape))
-    # What a residual generator adds has the same weights; the sum is left to float32, as bfloat16
-    # is too coarse for HU.
-    network = networks.generator.clone(residual=False)
-    made = network.apply({"params": params}, image.astype(dtype), styles.astype(dtype))
-    made = jnp.asarray(made).astype(jnp.float32)
-    if model.residual:
-        made = image + made / (model.detail_gain or 1)
-    made = made[:, :height, :width, 0]
+    styles = jnp.broadcast_to(style, (hu.shape[0], *style.shape))
+    made = networks.generator.apply({"params": params}, image, styles)
+    made = jnp.asarray(made)[:, :height, :width, 0]
     translated = (made + 1) * ((window[1] - window[0]) / 2) + window[0]
     return _hand_over(hu, jnp.maximum(translated, CT_FLOOR), window)
 

@@ -1,18 +1,18 @@
-import jax
 import numpy as np
 import pytest
+from random_weights import random_weights
 from small import SMALL, replace
 
 from jaxharmo.data.crops import body_crops
 from jaxharmo.errors import InputError
-from jaxharmo.models.networks import build, init
+from jaxharmo.models.networks import build
 from jaxharmo.ops.intensity import normalize
 from jaxharmo.translator import CT_FLOOR, HANDOVER, Translator, _hand_over
 
 
 def make(**model):
     config = replace(SMALL, model=model, eval={"batch_size": 2})
-    return Translator(config, init(build(config), config, jax.random.key(0)), 7)
+    return Translator(config, random_weights(config), 7)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def test_any_size_and_number_of_slices(hu):
 
 
 def test_a_generator_that_changes_nothing_keeps_every_value(hu):
-    np.testing.assert_allclose(make(residual=True)(hu, "A"), hu, atol=1e-3)
+    config = replace(SMALL, model={"residual": True})
+    weights = random_weights(config, last=0)
+    np.testing.assert_allclose(Translator(config, weights, 0)(hu, "A"), hu, atol=1e-3)
 
 
 def test_what_lies_outside_the_window_is_untouched(hu):
@@ -101,13 +103,10 @@ def test_one_compilation_a_size(hu):
 
 
 def test_bfloat16_is_near(hu):
-    # A residual generator that adds something: its last convolution starts at zero.
     config = replace(SMALL, model={"residual": True, "instance_norm": False})
-    params = init(build(config), config, jax.random.key(0))
-    last = params["generator"]["Conv_1"]
-    last["kernel"] = 0.02 * np.random.default_rng(0).normal(size=last["kernel"].shape)
+    weights = random_weights(config, last=0.05)
     exact, rough = (
-        Translator(config, params, 7, precision=name)(hu, "A") for name in ("float32", "bfloat16")
+        Translator(config, weights, 7, precision=name)(hu, "A") for name in ("float32", "bfloat16")
     )
     change = np.abs(exact - hu)[:, 2:]
     assert change.mean() > 5
