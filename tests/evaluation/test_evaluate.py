@@ -180,7 +180,7 @@ def test_every_damage_is_caught_by_its_measure(shards, tmp_path):
         lungs = np.stack([ndimage.binary_closing(each < -500, iterations=4) for each in hu])
         return np.where(lungs & (hu > -500), np.float32(-820), hu)
 
-    few = dataclasses.replace(CONFIG.eval, max_slices=2, baselines=())
+    few = dataclasses.replace(CONFIG.eval, max_slices=2, baselines=(), targets=(SOFT,))
     config = dataclasses.replace(CONFIG, eval=few)
     damages = {
         "displaced": lambda hu, to: np.roll(hu, 1, -1),
@@ -191,7 +191,7 @@ def test_every_damage_is_caught_by_its_measure(shards, tmp_path):
     metrics = evaluate(guide, shards, config, tmp_path / "3", model="m", report=lambda _: None)
     names = dict(zip(damages, metrics["models"], strict=True))
     assert metrics["models"] == ["after", "after_2", "after_3"]
-    (scores,) = (pair["scores"] for pair in metrics["pairs"] if pair["source"] == SHARP)
+    (scores,) = (pair["scores"] for pair in metrics["pairs"])
     assert scores["edges"][names["displaced"]] < 0.8 < 0.85 < scores["edges"]["ceiling"]
     assert scores["shift_hu_soft_tissue"][names["shifted"]] == pytest.approx(20, abs=0.1)
     assert abs(scores["shift_hu_soft_tissue"][names["displaced"]]) < 2
@@ -223,7 +223,7 @@ def test_unpaired_domains_and_hostile_names(shards, tmp_path):
 
 
 def test_features_of_real_slices_are_kept(shards, tmp_path):
-    few = dataclasses.replace(CONFIG.eval, max_slices=2, baselines=(), resamples=21)
+    few = dataclasses.replace(CONFIG.eval, max_slices=2, baselines=(), targets=(SOFT,))
     config = dataclasses.replace(CONFIG, eval=few)
     kept = shards / "features"
 
@@ -267,6 +267,10 @@ def test_wrong_use_names_the_mend(shards, tmp_path):
         attempt(tile=128)
     with pytest.raises(InputError, match="not finite"):
         attempt(translate=lambda hu, to: hu * np.nan)
+    with pytest.raises(InputError, match=r"eval.targets: no domain 'B99'"):
+        attempt(targets=("B99",))
+    with pytest.raises(InputError, match="'B99' in this run"):
+        attempt(domains=("B99", SHARP))
     with pytest.raises(InputError, match="no such file"):
         attempt(inception_weights=str(tmp_path / "none.pth"))
     assert not list(tmp_path.iterdir())
