@@ -9,7 +9,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from jaxharmo.data.prepare.headers import quiet
+from jaxharmo.data.prepare.elements import quiet
 
 PADDING = -2000
 SECRETS = ("DOE^JANE", "HOSPITAL-4711", "19991231")

@@ -13,7 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, MRImageStorage
 
 import jaxharmo.data.prepare
 from jaxharmo.data.manifest import SPLITS, read_manifest, shard_paths
-from jaxharmo.data.prepare import SKIPPED_NAME, headers, prepare, progress
+from jaxharmo.data.prepare import SKIPPED_NAME, prepare, progress, reading
 from jaxharmo.data.prepare.domains import domain_name, kernel_of
 from jaxharmo.data.prepare.pixels import body_box, padding_hu, pixels_of, read_dataset
 from jaxharmo.data.prepare.series import find_series, list_files
@@ -199,11 +199,12 @@ def test_every_file_not_used_has_its_reason(tmp_path, monkeypatch):
     packed = ct_slice(98)
     packed.PixelData = encapsulate([b"nothing"])
     save(packed, source / "x" / "packed", JPEGLSLossless)
-    decoder = headers.get_decoder
+    decoder = reading.get_decoder
     missing = SimpleNamespace(is_available=False)
     monkeypatch.setattr(
-        headers, "get_decoder", lambda uid: missing if uid == JPEGLSLossless else decoder(uid)
+        reading, "get_decoder", lambda uid: missing if uid == JPEGLSLossless else decoder(uid)
     )
+    reading.undecodable.cache_clear()
     expected["x/packed"] = 'compressed; pip install "jaxharmo[dicom]" to decode it'
 
     truncate(good[4], -5000)

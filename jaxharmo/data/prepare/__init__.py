@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxharmo.data.manifest import SPLITS, Domain, Manifest, unique_slugs, write_manifest
+from jaxharmo.data.prepare.factors import acquisition_of_series
 from jaxharmo.data.prepare.headers import Skipped
 from jaxharmo.data.prepare.pixels import PixelError, body_box, pixels_of, read_dataset
 from jaxharmo.data.prepare.progress import DomainResult, open_destination
@@ -93,6 +94,10 @@ def prepare(
         domains=tuple(domains),
         patients=_patients_by_split(series, splits, writer.patients),
         paired=_paired(series),
+        series={
+            writer.keys[each.key]: acquisition_of_series([item.factors for item in each.slices])
+            for each in sorted(series, key=lambda each: writer.keys[each.key])
+        },
         provenance=provenance,
     )
     _write_skipped(destination / SKIPPED_NAME, skipped)
@@ -112,7 +117,7 @@ class _DomainWriter:
         self.names = sorted({each.domain for each in series})
         self.slugs = unique_slugs(self.names)
         self.patients = _pseudonyms("P", (each.patient for each in series))
-        self._keys = _pseudonyms("S", (each.key for each in series))
+        self.keys = _pseudonyms("S", (each.key for each in series))
         self._acquisitions = _pseudonyms("A", (each.acquisition for each in series))
         self._directory, self._series, self._splits = directory, series, splits
         self._window = window
@@ -150,7 +155,7 @@ class _DomainWriter:
             header = SliceHeader(
                 domain=domain,
                 patient=self.patients[series.patient],
-                series=self._keys[series.key],
+                series=self.keys[series.key],
                 acquisition=self._acquisitions[series.acquisition],
                 position=item.position,
                 spacing=item.spacing,

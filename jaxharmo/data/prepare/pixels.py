@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Real
 from pydicom.dataset import Dataset, FileDataset
 from scipy import ndimage
 
-from jaxharmo.data.prepare.headers import quiet
+from jaxharmo.data.prepare.elements import quiet
 
 SCALE = (-1024.0, 3071.0)
 """HU that a 12-bit CT can mean; below lies what scanners put outside the reconstruction circle."""
