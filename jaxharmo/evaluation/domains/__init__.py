@@ -110,14 +110,14 @@ def study_domains(
     page = html_report(
         units,
         config.region,
-        effects,
-        constant,
-        related,
-        definitions,
-        best,
-        pairs,
-        proposal,
-        picture,
+        effects=effects,
+        constant=constant,
+        related=related,
+        definitions=definitions,
+        best=best,
+        pairs=pairs,
+        proposal=proposal,
+        picture=picture,
     )
     tables = {
         "units": _unit_rows(units, factors),

@@ -11,8 +11,8 @@ import numpy as np
 from jaxharmo.data.manifest import SPLITS, Manifest
 from jaxharmo.evaluation.domains.factors import DEFINITIONS, Factor, combined, settles
 from jaxharmo.evaluation.domains.units import Units
-from jaxharmo.evaluation.domains.variance import kruskal_rows, tested
-from jaxharmo.evaluation.statistics import SIGNIFICANCE, domain_auc
+from jaxharmo.evaluation.domains.variance import assess, kruskal_rows
+from jaxharmo.evaluation.statistics import SIGNIFICANCE
 from jaxharmo.evaluation.statistics.features import false_discovery
 
 TOLERANCE = 0.02
@@ -37,7 +37,7 @@ class Proposal:
 
 
 def compare_pairs(units: Units, factor: Factor) -> list[dict]:
-    """Every pair of groups: effect, p and q of a PERMANOVA, AUC, share of features that differ.
+    """Every pair of groups: effect, p and q of a PERMANOVA, share of features that differ.
 
     Rows of a patient who is in both groups are compared within the patient.
     """
@@ -46,7 +46,7 @@ def compare_pairs(units: Units, factor: Factor) -> list[dict]:
         chosen = np.isin(factor.levels, (a, b))
         part, levels = _rows(units, chosen), factor.levels[chosen]
         patients = [set(part.patients[levels == kind].tolist()) for kind in (a, b)]
-        r2, chance, p = tested(part, levels)
+        r2, chance, p = assess(part, levels)
         differ = [row["q"] < SIGNIFICANCE for row in kruskal_rows(part, Factor("", levels))]
         rows.append(
             {
@@ -58,7 +58,6 @@ def compare_pairs(units: Units, factor: Factor) -> list[dict]:
                 "r2": r2,
                 "effect": (r2 - chance) / (1 - chance) if chance < 1 else math.nan,
                 "p": p,
-                "auc": domain_auc(part.features, levels, part.patients),
                 "features_differ": float(np.mean(differ)) if differ else math.nan,
             }
         )
@@ -78,7 +77,7 @@ def compare_definitions(units: Units, factors: Sequence[Factor], min_patients: i
         if any(settles(factor, other) and settles(other, factor) for other in seen):
             continue
         seen.append(factor)
-        r2, chance, p = tested(units, factor.levels)
+        r2, chance, p = assess(units, factor.levels)
         counts = {kind: len(set(units.patients[factor.levels == kind])) for kind in factor.kinds}
         rows.append(
             {
@@ -88,7 +87,6 @@ def compare_definitions(units: Units, factors: Sequence[Factor], min_patients: i
                 "r2": r2,
                 "effect": (r2 - chance) / (1 - chance) if chance < 1 else math.nan,
                 "p": p,
-                "auc": domain_auc(units.features, factor.levels, units.patients),
             }
         )
     return rows

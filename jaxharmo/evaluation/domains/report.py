@@ -125,7 +125,6 @@ def _definitions(definitions: Sequence[dict], best: str | None) -> str:
             str(row["domains_with_enough_patients"]),
             _share(row["effect"]),
             _p(row["p"]),
-            _number(row["auc"]),
         )
         for row in definitions
     ]
@@ -134,7 +133,7 @@ def _definitions(definitions: Sequence[dict], best: str | None) -> str:
         if best
         else "<p>No definition has patients enough to be judged.</p>"
     )
-    head = ("A domain is one", "Domains", "With enough<br>patients", "Effect", "p", "AUC")
+    head = ("A domain is one", "Domains", "With enough<br>patients", "Effect", "p")
     return said + _table(head, rows, first=0)
 
 
@@ -152,7 +151,6 @@ def _pairs(pairs: Sequence[dict]) -> str:
             str(row["patients_shared"]),
             _share(row["effect"]),
             _p(row["q"]),
-            _number(row["auc"]),
             _share(row["features_differ"]),
         )
         for row in sorted(known, key=lambda row: -row["q"])[:_MOST_PAIRS]
@@ -160,7 +158,7 @@ def _pairs(pairs: Sequence[dict]) -> str:
     if not rows:
         return f"{said}</p>"
     more = " The least certain are shown, all are in pairs.csv." if len(known) > len(rows) else ""
-    head = ("Domains", "Patients", "In both", "Effect", "q", "AUC", "Features<br>that differ")
+    head = ("Domains", "Patients", "In both", "Effect", "q", "Features<br>that differ")
     return f"{said}{more}</p>{_table(head, rows, first=0)}"
 
 

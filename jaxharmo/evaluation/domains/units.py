@@ -19,7 +19,7 @@ from jaxharmo.ops.tissue import segment
 
 Region = Literal["lung", "body"]
 
-MIN_PIXELS = 500
+MIN_PIXELS = 300
 """Of a region; fewer say little of texture."""
 _GRID = 256
 _BLOCK = 32

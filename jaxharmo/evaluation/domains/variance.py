@@ -145,7 +145,7 @@ def kruskal_rows(units: Units, factor: Factor) -> list[dict]:
     ]  # fmt: skip
 
 
-def tested(units: Units, labels: np.ndarray) -> tuple[float, float, float]:
+def assess(units: Units, labels: np.ndarray) -> tuple[float, float, float]:
     """R², its mean under permutation, and p; NaN where there are not enough rows to judge."""
     kinds = set(labels.tolist())
     patients = {kind: len(set(units.patients[labels == kind])) for kind in kinds}
@@ -171,7 +171,7 @@ def _share(table: Float[np.ndarray, "n f"], labels: np.ndarray) -> float:
 
 def _effect(units: Units, factor: Factor, factors: Sequence[Factor]) -> Effect:
     labels = factor.levels
-    r2, chance, p = tested(units, labels)
+    r2, chance, p = assess(units, labels)
     others = [other for other in factors if other is not factor]
     same = tuple(o.name for o in others if settles(o, factor) and settles(factor, o))
     settled = tuple(o.name for o in others if settles(o, factor) and not settles(factor, o))
@@ -205,10 +205,7 @@ def _bounded(effect: Effect, effects: Sequence[Effect]) -> Effect:
         bounds["its class"] = coarser[0]
     known = {how: value for how, value in bounds.items() if math.isfinite(value)}
     if not known:
-        few = (
-            f"fewer than two levels have {MIN_PATIENTS} patients: cannot be told from the patients"
-        )
-        return dataclasses.replace(effect, note=few)
+        return dataclasses.replace(effect, note=NOT_JUDGED)
     how = max(known, key=lambda name: known[name])
     note = f"a lower bound, from {how}, as there are too few patients a level for a test"
     return dataclasses.replace(effect, effect=known[how], note=note)
