@@ -34,7 +34,7 @@ def test_a_coarser_grid_finds_the_same_tissue(side, grid):
     for name in ("body", "lung", "core", "soft"):
         one, other = getattr(fine, name), getattr(coarse, name)
         assert one.shape == other.shape
-        assert dice(one, other) > 0.97, name
+        assert dice(one, other) > 0.95, name
     assert np.abs(np.subtract(bounding_box(fine.lung), bounding_box(coarse.lung))).max() <= 4
 
 

@@ -25,14 +25,15 @@ class UnusableError(Exception):
 def quiet() -> Iterator[None]:
     """Silence pydicom, which warns of odd header values and quotes them, in its log as well."""
     log = logging.getLogger("pydicom")
-    before = log.disabled
+    before = log.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        log.disabled = True
+        # The level holds for the loggers below as well, whose messages carry tracebacks.
+        log.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:
-            log.disabled = before
+            log.setLevel(before)
 
 
 def texts(header: Dataset, keyword: str) -> list[str]:

@@ -43,6 +43,6 @@ def _flat(groups: list[Dataset]) -> Dataset:
     for group in groups[0] if groups else ():
         for element in (group.value or [])[:1] if group.VR == "SQ" else ():
             for inner in element:
-                if inner.keyword:
-                    setattr(flat, _SAME.get(inner.keyword, inner.keyword), inner.value)
+                if keyword := str(inner.keyword or ""):
+                    setattr(flat, _SAME.get(keyword, keyword), inner.value)
     return flat

@@ -233,7 +233,8 @@ def _check_image_type(header: Dataset, derived: bool) -> None:
         raise UnusableError("localizer", lost=False)
     if image_type[:1] == ["DERIVED"] and not derived:
         raise UnusableError(DERIVED, lost=False)
-    if (texts(header, "RescaleType") or ["HU"]) != ["HU"]:
+    # US, unspecified, is what tools write that re-encode pixels; of a CT image it is HU.
+    if (texts(header, "RescaleType") or ["HU"])[0] not in ("HU", "US"):
         raise UnusableError("RescaleType is not HU")
 
 
@@ -247,9 +248,12 @@ def _grid(header: Dataset) -> tuple[tuple[int, int], tuple[float, float]]:
         and SPACING[0] <= min(first, second) <= max(first, second) <= SPACING[1]
     ):
         raise UnusableError("Rows, Columns or PixelSpacing out of range")
-    if numbers(header, "RescaleSlope", 1)[0] == 0:
+    (slope,) = numbers(header, "RescaleSlope", 1)
+    (intercept,) = numbers(header, "RescaleIntercept", 1)
+    if slope == 0:
         raise UnusableError("RescaleSlope is 0")
-    numbers(header, "RescaleIntercept", 1)
+    if not 1e-6 < abs(slope) < 1e4 or abs(intercept) > 1e6:
+        raise UnusableError("RescaleSlope or RescaleIntercept out of range")
     return (int(rows), int(columns)), (first, second)
 
 
