@@ -25,7 +25,7 @@ from jaxharmo.evaluation.domains.groups import (
 )
 from jaxharmo.evaluation.domains.picture import components_picture
 from jaxharmo.evaluation.domains.report import html_report
-from jaxharmo.evaluation.domains.units import Region, Units, measure_units
+from jaxharmo.evaluation.domains.units import Features, Region, Units, measure_units
 from jaxharmo.evaluation.domains.variance import (
     Effect,
     associations,
@@ -43,6 +43,8 @@ class StudyConfig:
 
     region: Region = "lung"
     """Where texture is measured: in the lung away from its border, or in the body's soft tissue."""
+    features: Features = "texture"
+    """The 24 of the grey level co-occurrence matrix, or those and 16 of the histogram."""
     slices: int = 500
     """At most so many slices of a domain, spread evenly; 0: all."""
     min_patients: int = 3
@@ -89,6 +91,7 @@ def study_domains(
         shards,
         manifest,
         region=config.region,
+        kind=config.features,
         limit=config.slices,
         bin_width=config.bin_width,
         progress=progress,

@@ -17,6 +17,7 @@ _COLOURS = (
     "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#30353d",
 )  # fmt: skip
 _MARKERS = "os^Dv"
+_COLUMN = 24
 _SHOWN = len(_COLOURS) * len(_MARKERS)
 
 
@@ -36,7 +37,7 @@ def principal_components(
 def components_picture(units: Units, factors: list[Factor]) -> bytes:
     """PNG: a panel a factor, a point a patient and reconstruction, lines between those paired."""
     scores, shares = principal_components(units.features)
-    figure = Figure(figsize=(6.4 * len(factors), 5.2), dpi=110, layout="constrained")
+    figure = Figure(figsize=(7.2 * len(factors), 5.2), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     for axes, factor in zip(
         figure.subplots(1, len(factors), squeeze=False)[0], factors, strict=True
@@ -60,7 +61,10 @@ def components_picture(units: Units, factors: list[Factor]) -> bytes:
         axes.set_xlabel(f"component 1 ({shares[0]:.0%} of the variance)")
         axes.set_ylabel(f"component 2 ({shares[1]:.0%})")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=8, frameon=False, loc="best")
+        columns = 1 + (len(factor.kinds[:_SHOWN]) - 1) // _COLUMN
+        axes.legend(
+            fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1), ncols=columns
+        )
     file = io.BytesIO()
     with warnings.catch_warnings():
         # Names from headers may be in any script; what the font lacks is drawn as a box.

@@ -18,6 +18,7 @@ from jaxharmo.evaluation.radiomics import Row, radiomic_features
 from jaxharmo.ops.tissue import segment
 
 Region = Literal["lung", "body"]
+Features = Literal["texture", "all"]
 
 MIN_PIXELS = 300
 """Of a region; fewer say little of texture."""
@@ -25,6 +26,7 @@ _GRID = 256
 _BLOCK = 32
 _SIZE_FEATURES = ("firstorder_Energy", "firstorder_TotalEnergy")
 """They grow with the region."""
+_TEXTURE = "glcm_"
 _DECADE = 10.0
 
 
@@ -55,6 +57,7 @@ def measure_units(
     manifest: Manifest,
     *,
     region: Region = "lung",
+    kind: Features = "texture",
     limit: int = 0,
     bin_width: float = 25.0,
     progress: Callable[[Iterator, int], Iterator] = lambda items, total: items,
@@ -86,7 +89,7 @@ def measure_units(
                 continue
             series = manifest.series.get(header.series, Acquisition())
             rows[header.patient, name, series].append((header, row))
-    return _table(rows, passed_over)
+    return _table(rows, kind, passed_over)
 
 
 class _Picked(Sequence[Slice]):
@@ -128,11 +131,17 @@ def _features(
 
 
 def _table(
-    rows: dict[tuple[str, str, Acquisition], list[tuple[SliceHeader, Row]]], passed_over: int
+    rows: dict[tuple[str, str, Acquisition], list[tuple[SliceHeader, Row]]],
+    kind: Features,
+    passed_over: int,
 ) -> Units:
     keys = sorted(rows, key=lambda key: (key[0], key[1], repr(key[2])))
     first = rows[keys[0]][0][1] if keys else {}
-    names = tuple(name for name in first if name not in _SIZE_FEATURES)
+    names = tuple(
+        name
+        for name in first
+        if (name.startswith(_TEXTURE) if kind == "texture" else name not in _SIZE_FEATURES)
+    )
     means = np.array(
         [np.mean([[row[name] for name in names] for _, row in rows[key]], 0) for key in keys]
     ).reshape(len(keys), len(names))

@@ -147,6 +147,7 @@ def kruskal_rows(units: Units, factor: Factor) -> list[dict]:
 
 def assess(units: Units, labels: np.ndarray) -> tuple[float, float, float]:
     """R², its mean under permutation, and p; NaN where there are not enough rows to judge."""
+    labels = _numbered(labels)
     kinds = set(labels.tolist())
     patients = {kind: len(set(units.patients[labels == kind])) for kind in kinds}
     enough = sum(count >= MIN_PATIENTS for count in patients.values()) >= 2
@@ -154,6 +155,8 @@ def assess(units: Units, labels: np.ndarray) -> tuple[float, float, float]:
         return NAN, NAN, NAN
     strata = blocks(labels, units.patients)
     test = permanova(units.features, labels, units.patients, strata, permutations=PERMUTATIONS)
+    if not math.isfinite(test.p):
+        return NAN, NAN, NAN
     movable = units_of(labels, units.patients, strata)
     table = standardised(units.features)
     shares = [
@@ -161,6 +164,12 @@ def assess(units: Units, labels: np.ndarray) -> tuple[float, float, float]:
         for drawn in permuted_labels(movable, PERMUTATIONS // 5, seed=1)
     ]
     return test.r2, float(np.mean(shares)), test.p
+
+
+def _numbered(labels: np.ndarray) -> np.ndarray:
+    """Numbers in the order of appearance: the same groups get the same permutations."""
+    _, first, number = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number]
 
 
 def _share(table: Float[np.ndarray, "n f"], labels: np.ndarray) -> float:
