@@ -14,6 +14,8 @@ from jaxharmo.data.manifest import Manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
 from jaxharmo.data.prepare import SKIPPED_NAME, Job, PrepareConfig, lost, prepare
 from jaxharmo.errors import InputError
+from jaxharmo.evaluation.domains import StudyConfig, study_domains
+from jaxharmo.evaluation.domains.report import verdict
 from jaxharmo.experiment import config_from_file
 from jaxharmo.harmonize.command import Choices, harmonize_command
 from jaxharmo.harmonize.harmonizer import load
@@ -78,6 +80,33 @@ class Prepare:
         if self.strict and (count := lost(manifest)):
             tell(f"error: {count} files not used, see {self.shard_dir / SKIPPED_NAME} (--strict)")
             sys.exit(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Domains:
+    """Which acquisition factors move texture; which domains to train on."""
+
+    shard_dir: Positional[Annotated[Path, tyro.conf.arg(metavar="SHARD_DIR")]]
+    """Shard set to study."""
+    output: Path | None = None
+    """Folder for report.html, CSVs and domains.json; SHARD_DIR/domains if not given."""
+    settings: Annotated[StudyConfig, tyro.conf.arg(name="", prefix_name=False)] = StudyConfig()
+
+    def run(self) -> None:
+        """Study the set and say what was found."""
+        output = self.output or self.shard_dir / "domains"
+        study = study_domains(
+            self.shard_dir,
+            output,
+            self.settings,
+            lambda items, total: progress(items, total, "domains"),
+        )
+        print("\n".join(verdict(study.effects)))
+        print(f"a domain should be one {study.best}" if study.best else "too few patients to judge")
+        for warning in study.proposal.warnings:
+            tell(f"warning: {warning}")
+        print(f"to train on: {study.proposal.arguments}")
+        print(output / "report.html")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,6 +279,7 @@ class Profile:
 Command = (
     Annotated[Phantom, tyro.conf.subcommand("phantom")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Domains, tyro.conf.subcommand("domains")]
     | Annotated[Harmonize, tyro.conf.subcommand("harmonize")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Profile, tyro.conf.subcommand("profile")]
