@@ -141,6 +141,12 @@ class TrainConfig:
     """Optimizer steps in all."""
     batch_size: int = 8
     """Images a step, over all devices and processes."""
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions and what lies between them. Parameters, norms, losses, the gradient
+    penalty with its pass of the discriminator, and texture stay float32."""
+    remat: bool = False
+    """Compute the inside of every residual block again for the gradient: less memory, a third more
+    time."""
     seed: int = 0
     """Seed of parameters, latents and the order of the data."""
     log_every: int = 50
