@@ -29,7 +29,7 @@ def html_report(
     """The page; everything that comes from headers is escaped."""
     image = base64.b64encode(picture).decode()
     sections = {
-        "Verdict": _list(map(html.escape, verdict(effects))),
+        "Verdict": f"<p>{'<br>'.join(map(html.escape, verdict(effects)))}</p>",
         "Which factors move texture": _factors(effects, constant),
         "Texture in two dimensions": f'<img src="data:image/png;base64,{image}" alt="Principal '
         'components of the texture features"><p>A point is a patient in one domain, lines join '
