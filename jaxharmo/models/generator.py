@@ -1,14 +1,18 @@
 """The generator: an image and a style in, the image in that style out."""
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxharmo.models.layers import (
     Conv,
+    Dense,
+    Dtype,
     InstanceNorm,
     ResidualBlock,
     StyledBlock,
     leaky_relu,
+    remembering_less,
     with_detail,
 )
 
@@ -29,6 +33,8 @@ class Generator(nn.Module):
     residual: bool
     normalize: bool
     detail_gain: float = 0.0
+    dtype: Dtype = "float32"
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -37,17 +43,26 @@ class Generator(nn.Module):
         widths = [
             min(self.width * 2**level, self.max_width) for level in range(self.downsamples + 1)
         ]
-        x = Conv(widths[0], (3, 3))(with_detail(image, self.detail_gain))
-        for channels in widths[1:]:
-            x = ResidualBlock(channels, self.normalize, downsample=True)(x)
-        for _ in range(self.bottleneck):
-            x = ResidualBlock(widths[-1], self.normalize)(x)
-        for _ in range(self.bottleneck):
-            x = StyledBlock(widths[-1], self.normalize)(x, style)
-        for channels in widths[-2::-1]:
-            x = StyledBlock(channels, self.normalize, upsample=True)(x, style)
-        x = leaky_relu(InstanceNorm()(x) if self.normalize else x)
+        encode, decode = [*widths[1:]], [*widths[-2::-1]]
+        x = Conv(widths[0], self.dtype)(with_detail(image, self.detail_gain))
+        for number, channels in enumerate(encode + [widths[-1]] * self.bottleneck):
+            x = remembering_less(ResidualBlock, self.remat)(
+                channels,
+                self.normalize,
+                downsample=number < len(encode),
+                dtype=self.dtype,
+                name=f"ResidualBlock_{number}",
+            )(x)
+        for number, channels in enumerate([widths[-1]] * self.bottleneck + decode):
+            x = remembering_less(StyledBlock, self.remat)(
+                channels,
+                self.normalize,
+                upsample=number >= self.bottleneck,
+                dtype=self.dtype,
+                name=f"StyledBlock_{number}",
+            )(x, style)
+        x = leaky_relu(InstanceNorm()(x) if self.normalize else x).astype(jnp.float32)
         if not self.residual:
-            return Conv(1, (1, 1))(x)
-        change = nn.Conv(1, (1, 1), kernel_init=nn.initializers.zeros)(x)
+            return Dense(1)(x)
+        change = nn.Dense(1, kernel_init=nn.initializers.zeros)(x)
         return image + change / (self.detail_gain or 1)

@@ -2,11 +2,14 @@
 
 import math
 from functools import partial
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+from jaxharmo.models.convolution import convolve
 
 Features = Float[Array, "b h w c"]
 
@@ -14,9 +17,26 @@ _SLOPE = 0.2
 _EPSILON = 1e-5
 
 
+Dtype = Literal["float32", "bfloat16"]
+"""Of what a network computes; its parameters, norms and results are float32."""
+
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-Conv = partial(nn.Conv, kernel_init=he_normal)
 Dense = partial(nn.Dense, kernel_init=he_normal)
+"""On features, a 1×1 convolution."""
+
+
+class Conv(nn.Module):
+    """3×3 convolution that keeps the size."""
+
+    channels: int
+    dtype: Dtype = "float32"
+
+    @nn.compact
+    def __call__(self, x: Features) -> Features:
+        kernel = self.param("kernel", he_normal, (3, 3, x.shape[-1], self.channels))
+        bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+        x, kernel, bias = (array.astype(self.dtype) for array in (x, kernel, bias))
+        return convolve(x, kernel) + bias
 
 
 def leaky_relu(x: Array) -> Array:
@@ -38,7 +58,8 @@ def upsample(x: Features) -> Features:
 
 
 def instance_norm(x: Features) -> Features:
-    """Zero mean and unit variance over the pixels of each channel of each image."""
+    """Zero mean and unit variance over the pixels of each channel of each image, in float32."""
+    x = x.astype(jnp.float32)
     mean = x.mean((1, 2), keepdims=True)
     centred = x - mean
     variance = jnp.square(centred).mean((1, 2), keepdims=True)
@@ -66,7 +87,7 @@ class InstanceNorm(nn.Module):
     def __call__(self, x: Features) -> Features:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         shift = self.param("shift", nn.initializers.zeros, (x.shape[-1],))
-        return instance_norm(x) * scale + shift
+        return (instance_norm(x) * scale + shift).astype(x.dtype)
 
 
 class StyleModulation(nn.Module):
@@ -77,7 +98,8 @@ class StyleModulation(nn.Module):
     @nn.compact
     def __call__(self, x: Features, style: Float[Array, "b s"]) -> Features:
         scale, shift = jnp.split(Dense(2 * x.shape[-1])(style)[:, None, None], 2, axis=-1)
-        return (1 + scale) * (instance_norm(x) if self.normalize else x) + shift
+        modulated = (1 + scale) * (instance_norm(x) if self.normalize else x) + shift
+        return modulated.astype(x.dtype)
 
 
 class ResidualBlock(nn.Module):
@@ -86,17 +108,18 @@ class ResidualBlock(nn.Module):
     channels: int
     normalize: bool = False
     downsample: bool = False
+    dtype: Dtype = "float32"
 
     @nn.compact
     def __call__(self, x: Features) -> Features:
         norm = InstanceNorm if self.normalize else lambda: lambda features: features
         shortcut = x
         if x.shape[-1] != self.channels:
-            shortcut = Conv(self.channels, (1, 1), use_bias=False)(shortcut)
-        hidden = Conv(x.shape[-1], (3, 3))(leaky_relu(norm()(x)))
+            shortcut = Dense(self.channels, use_bias=False, dtype=self.dtype)(shortcut)
+        hidden = Conv(x.shape[-1], self.dtype)(leaky_relu(norm()(x)))
         if self.downsample:
             shortcut, hidden = average_pool(shortcut), average_pool(hidden)
-        hidden = Conv(self.channels, (3, 3))(leaky_relu(norm()(hidden)))
+        hidden = Conv(self.channels, self.dtype)(leaky_relu(norm()(hidden)))
         return _unit(shortcut + hidden)
 
 
@@ -106,19 +129,25 @@ class StyledBlock(nn.Module):
     channels: int
     normalize: bool = True
     upsample: bool = False
+    dtype: Dtype = "float32"
 
     @nn.compact
     def __call__(self, x: Features, style: Float[Array, "b s"]) -> Features:
         shortcut = x
         if x.shape[-1] != self.channels:
             # Before the upsampling: a 1×1 convolution commutes with it and is four times cheaper.
-            shortcut = Conv(self.channels, (1, 1), use_bias=False)(shortcut)
+            shortcut = Dense(self.channels, use_bias=False, dtype=self.dtype)(shortcut)
         hidden = leaky_relu(StyleModulation(self.normalize)(x, style))
         if self.upsample:
             shortcut, hidden = upsample(shortcut), upsample(hidden)
-        hidden = Conv(self.channels, (3, 3))(hidden)
+        hidden = Conv(self.channels, self.dtype)(hidden)
         hidden = leaky_relu(StyleModulation(self.normalize)(hidden, style))
-        return _unit(shortcut + Conv(self.channels, (3, 3))(hidden))
+        return _unit(shortcut + Conv(self.channels, self.dtype)(hidden))
+
+
+def remembering_less(block: type[nn.Module], remat: bool) -> type[nn.Module]:
+    """The block, or one whose inside is computed again for the gradient instead of kept."""
+    return nn.remat(block) if remat else block
 
 
 class DomainTrunk(nn.Module):
@@ -130,16 +159,20 @@ class DomainTrunk(nn.Module):
     width: int
     max_width: int
     detail_gain: float = 0.0
+    dtype: Dtype = "float32"
+    remat: bool = False
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w 1"]) -> Float[Array, "b d"]:
-        channels = self.width
-        x = Conv(channels, (3, 3))(with_detail(image, self.detail_gain))
-        while x.shape[1] > 4:
+        channels, block = self.width, remembering_less(ResidualBlock, self.remat)
+        x = Conv(channels, self.dtype)(with_detail(image, self.detail_gain))
+        for number in range(int(math.log2(image.shape[1])) - 2):
             channels = min(2 * channels, self.max_width)
-            x = ResidualBlock(channels, downsample=True)(x)
-        x = leaky_relu(Conv(channels, (4, 4), padding="VALID")(leaky_relu(x)))
-        return x.reshape(x.shape[0], -1)
+            name = f"ResidualBlock_{number}"
+            x = block(channels, downsample=True, dtype=self.dtype, name=name)(x)
+        # A 4×4 convolution without padding of 4×4 pixels.
+        x = leaky_relu(x).reshape(x.shape[0], -1)
+        return leaky_relu(Dense(channels, dtype=self.dtype)(x)).astype(jnp.float32)
 
 
 def pick_domain(heads: Float[Array, "b k d"], domain: Int[Array, "b"]) -> Float[Array, "b d"]:

@@ -37,6 +37,8 @@ def build(config: Config) -> Networks:
         "width": model.width,
         "max_width": model.max_width,
         "detail_gain": model.detail_gain,
+        "dtype": config.train.compute_dtype,
+        "remat": config.train.remat,
     }
     return Networks(
         generator=Generator(

@@ -3,7 +3,7 @@
 import flax.linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxharmo.models.layers import Dense, DomainTrunk, pick_domain
+from jaxharmo.models.layers import Dense, DomainTrunk, Dtype, pick_domain
 
 
 class StyleEncoder(nn.Module):
@@ -14,11 +14,15 @@ class StyleEncoder(nn.Module):
     width: int
     max_width: int
     detail_gain: float = 0.0
+    dtype: Dtype = "float32"
+    remat: bool = False
 
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
     ) -> Float[Array, "b s"]:
-        trunk = DomainTrunk(self.width, self.max_width, self.detail_gain)(image)
+        trunk = DomainTrunk(self.width, self.max_width, self.detail_gain, self.dtype, self.remat)(
+            image
+        )
         styles = Dense(self.domains * self.style_dim)(trunk)
         return pick_domain(styles.reshape(-1, self.domains, self.style_dim), domain)

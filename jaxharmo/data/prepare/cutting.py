@@ -54,15 +54,18 @@ def cut(
         body = _within(bounding_box(tissue.body), box)
         lung = _within(bounding_box(tissue.lung), box) if tissue.lung.any() else None
     top, left, bottom, right = box
-    part = np.clip(np.rint(hu[top:bottom, left:right]), *config.window).astype(np.int16)
-    return Cut(part, new_spacing, body, lung, (top, left))
+    part = np.clip(hu[top:bottom, left:right], *config.window)
+    stored = np.rint(part, out=part).astype(np.int16)
+    return Cut(stored, new_spacing, body, lung, (top, left))
 
 
 def _on_grid(
     pixels: Pixels, spacing: tuple[float, float], config: PrepareConfig
 ) -> tuple[Float32[np.ndarray, "h w"], tuple[float, float]]:
     """HU with padding as air on the common grid, and the spacing that whole pixels make of it."""
-    hu = np.where(pixels.padding, np.float32(config.window[0]), pixels.hu)
+    hu = pixels.hu
+    if pixels.padding.any():
+        hu = np.where(pixels.padding, np.float32(config.window[0]), hu)
     if config.spacing is None:
         return hu, spacing
     shape = tuple(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -35,13 +36,15 @@ SPACING = (0.01, 20.0)
 ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
 _GREY = ("MONOCHROME1", "MONOCHROME2")
-_KEYWORDS = [
+_KEYWORDS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
     "PatientID", "ImageType", "Rows", "Columns", "ImageOrientationPatient", "ImagePositionPatient",
     "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "RescaleSlope",
     "RescaleIntercept", "RescaleType", "AcquisitionDate", "AcquisitionTime", "AcquisitionNumber",
     "AcquisitionDateTime", *factors.KEYWORDS, *GROUPS,
-]  # fmt: skip
+)  # fmt: skip
+# Looked up once: it takes as long as the rest of the header.
+_TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +135,7 @@ def _read(
     try:
         folder = sys.intern(str(path)[: -len(name) - 1])
         with quiet():
-            header = read_dicom(path, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
+            header = read_dicom(path, stop_before_pixels=True, specific_tags=_TAGS)
             kind = _check_kind(header, frames)
             if kind not in ENHANCED:
                 return [_slice_file(header, header, folder, name, None, derived, by)]
@@ -204,7 +207,7 @@ def _slice_file(
         factors=acquisition,
         shape=shape,
         spacing=spacing,
-        position=round(float(np.dot(position, np.cross(axes[0], axes[1]))), 3) + 0.0,
+        position=round(float(np.dot(position, _normal(tuple(orientation)))), 3) + 0.0,
         corner=(float(corner[0]), float(corner[1])),
     )  # fmt: skip
 
@@ -261,6 +264,11 @@ def _grid(header: Dataset) -> tuple[tuple[int, int], tuple[float, float]]:
 def _perpendicular(orientation: tuple[float, ...]) -> bool:
     axes = np.array(orientation).reshape(2, 3)
     return np.allclose(axes @ axes.T, np.eye(2), atol=0.01)
+
+
+@functools.lru_cache
+def _normal(orientation: tuple[float, ...]) -> np.ndarray:
+    return np.cross(orientation[:3], orientation[3:])
 
 
 def _placement(header: Dataset) -> tuple[list[float], list[float]]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Integer, Real
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.pixels import iter_pixels  # pyright: ignore[reportPrivateImportUsage]
+from pydicom.tag import Tag
 from scipy import ndimage
 
 from jaxharmo.data.prepare.elements import quiet
@@ -21,12 +22,16 @@ SCALE = (-1024.0, 3071.0)
 """HU that a 12-bit CT can mean; below lies what scanners put outside the reconstruction circle."""
 BODY_THRESHOLD = -500.0
 """HU between air and soft tissue."""
+BOX_GRID = 256
 
-_NEEDED = [
-    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
-    "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    "PixelData", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue",
-    "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+_TAGS = [
+    Tag(keyword)
+    for keyword in (
+        "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
+        "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+        "PixelData", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue",
+        "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    )
 ]  # fmt: skip
 
 
@@ -90,14 +95,17 @@ def pixels_of(dataset: Dataset) -> Pixels:
 def body_box(hu: Real[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
     """Bounding box of the largest object denser than air: top, left, bottom, right (exclusive).
 
-    The whole image where nothing is.
+    The whole image where nothing is. From ``2 * BOX_GRID`` pixels a side on, pixels are passed over
+    and the box is true to as many.
     """
-    labels, count = ndimage.label(hu > BODY_THRESHOLD)  # pyright: ignore[reportGeneralTypeIssues]
+    step = max(1, min(hu.shape) // BOX_GRID)
+    labels, count = ndimage.label(hu[::step, ::step] > BODY_THRESHOLD)  # pyright: ignore[reportGeneralTypeIssues]
     if not count:
         return 0, 0, *hu.shape
     largest = int(np.argmax(np.bincount(labels.ravel())[1:]))
     rows, columns = ndimage.find_objects(labels)[largest]
-    return rows.start, columns.start, rows.stop, columns.stop
+    bottom, right = min(rows.stop * step, hu.shape[0]), min(columns.stop * step, hu.shape[1])
+    return rows.start * step, columns.start * step, bottom, right
 
 
 def padding_hu(dataset: Dataset) -> float | None:
@@ -112,7 +120,7 @@ def _read_one(item: SliceFile) -> Pixels | PixelError:
     try:
         with quiet():
             # Only what is needed: a file may carry anything beside, of any size.
-            dataset = read_dicom(item.path, specific_tags=list(_NEEDED))
+            dataset = read_dicom(item.path, specific_tags=_TAGS)
     except Exception:
         return PixelError("damaged or unreadable file")
     try:
@@ -166,10 +174,8 @@ def _rescaled(
     if stored.shape != shape or stored.dtype.kind not in "iu":
         raise PixelError("pixel data is not one image of Rows × Columns")
     slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
-    hu = stored.astype(np.float32)
-    if slope != 1:
-        hu *= slope
-    hu += intercept
+    hu = np.multiply(stored, slope, dtype=np.float32)
+    hu += np.float32(intercept)
     padding = hu < SCALE[0]
     value = _padding_value(header)
     if value is not None:

@@ -3,12 +3,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from dicom_files import SECRETS, ct_slice, hounsfield, save, truncate, uid, write_series
-from prepared import all_slices, contents, prepared, skipped_files
+from prepared import all_slices, prepared, skipped_files
 from pydicom.encaps import encapsulate
 from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, MRImageStorage
 
 from jaxharmo.data.manifest import read_manifest
-from jaxharmo.data.prepare import SKIPPED_NAME, reading
+from jaxharmo.data.prepare import SKIPPED_NAME, headers, reading
 from jaxharmo.errors import InputError
 
 DOMAIN = "SIEMENS Sensation 16 -- B30f"
@@ -75,7 +75,7 @@ def test_every_file_not_used_has_its_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(
         reading, "get_decoder", lambda uid: missing if uid == JPEGLSLossless else decoder(uid)
     )
-    reading.undecodable.cache_clear()
+    monkeypatch.setattr(headers, "undecodable", reading.undecodable.__wrapped__)
     expected["x/packed"] = 'compressed; pip install "jaxharmo[dicom]" to decode it'
 
     truncate(good[4], -5000)
@@ -101,23 +101,6 @@ def test_of_two_slices_at_one_position_one_is_used(tmp_path):
     assert set(skipped_files(tmp_path / "out").values()) == {
         "another slice of the series at its position"
     }
-
-
-def test_neither_patient_nor_identifiers_are_written_or_reported(tmp_path, capfd, caplog):
-    source, destination = tmp_path / "in", tmp_path / "out"
-    paths = write_series(source)
-    save(ct_slice(9, ImageType=[SECRETS[0]], RescaleType=SECRETS[0][:16]), source / "odd")
-    save(ct_slice(8, PixelSpacing=None, StudyID=SECRETS[1]), source / "none")
-    truncate(paths[1], 600)
-    _, lines = prepared(source, destination)
-    forbidden = [*SECRETS, *(uid(SECRETS[1], "study", "series", index) for index in range(10))]
-    forbidden += [uid(SECRETS[1], "study"), uid(SECRETS[1], "study", "series"), str(tmp_path)]
-    text = b"\n".join(contents(destination).values())
-    assert not [secret for secret in forbidden if secret.encode() in text]
-    said = capfd.readouterr()
-    everything = "\n".join([*lines, *said, caplog.text])
-    assert not [secret for secret in forbidden[:-1] if secret in everything]
-    assert said.err == ""
 
 
 def test_hostile_header_values_do_no_harm(tmp_path):

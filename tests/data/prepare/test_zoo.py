@@ -309,6 +309,35 @@ def test_the_zoo(zoo, tmp_path, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_the_zoo_with_everything_on(zoo, tmp_path):
+    source, expected, count = zoo
+    settings = {"body_only": True, "crop": "lung", "spacing": 0.9, "window": (-1024.0, 400.0)}
+    manifest, _ = prepared(source, tmp_path / "out", **settings)
+    assert skipped_files(tmp_path / "out") == expected
+    assert len(all_slices(tmp_path / "out", manifest)) == count
+
+
+def test_images_of_any_size(tmp_path):
+    sizes = [(1, 1), (1, 700), (3, 5), (513, 700)]
+    for number, (rows, columns) in enumerate(sizes):
+        pixels = np.full((rows, columns), 1064, "<i2")
+        dataset = ct_slice(number, series=str(number), Rows=rows, Columns=columns)
+        dataset.PixelData = pixels.tobytes() + bytes(pixels.nbytes % 2)
+        save(dataset, tmp_path / "in" / str(number))
+    for name, settings in {
+        "plain": {},
+        "masks": {"body_only": True, "crop": "body"},
+        "coarse": {"spacing": 10.0, "min_lung": 0.0, "crop": "lung"},
+    }.items():
+        manifest, _ = prepared(tmp_path / "in", tmp_path / name, **settings)
+        slices = all_slices(tmp_path / name, manifest)
+        assert len(slices) == len(sizes)
+        for _, item in slices:
+            top, left, bottom, right = item.header.body
+            assert 0 <= top < bottom <= item.pixels.shape[0]
+            assert 0 <= left < right <= item.pixels.shape[1]
+
+
 def test_the_files_of_pydicom(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "pydicom").symlink_to(PYDICOM)
