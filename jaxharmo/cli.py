@@ -10,10 +10,12 @@ import tyro
 
 from jaxharmo import flags
 from jaxharmo.config import TextureConfig, check, read_config
-from jaxharmo.data.manifest import Manifest
+from jaxharmo.data.manifest import Manifest, choose_domains, read_manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
 from jaxharmo.data.prepare import SKIPPED_NAME, Job, PrepareConfig, lost, prepare
 from jaxharmo.errors import InputError
+from jaxharmo.evaluation.domains import StudyConfig, study_domains
+from jaxharmo.evaluation.domains.report import verdict
 from jaxharmo.experiment import config_from_file
 from jaxharmo.harmonize.command import Choices, harmonize_command
 from jaxharmo.harmonize.harmonizer import load
@@ -22,6 +24,7 @@ from jaxharmo.harmonize.stablehlo import export_translation
 from jaxharmo.journal import progress, tell
 from jaxharmo.ops.glcm import GlcmConfig
 from jaxharmo.profiling.glcm import profile_glcm
+from jaxharmo.profiling.input import profile_input
 from jaxharmo.profiling.step import profile_step
 from jaxharmo.translator import Precision
 
@@ -78,6 +81,33 @@ class Prepare:
         if self.strict and (count := lost(manifest)):
             tell(f"error: {count} files not used, see {self.shard_dir / SKIPPED_NAME} (--strict)")
             sys.exit(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Domains:
+    """Which acquisition factors move texture; which domains to train on."""
+
+    shard_dir: Positional[Annotated[Path, tyro.conf.arg(metavar="SHARD_DIR")]]
+    """Shard set to study."""
+    output: Path | None = None
+    """Folder for report.html, CSVs and domains.json; SHARD_DIR/domains if not given."""
+    settings: Annotated[StudyConfig, tyro.conf.arg(name="", prefix_name=False)] = StudyConfig()
+
+    def run(self) -> None:
+        """Study the set and say what was found."""
+        output = self.output or self.shard_dir / "domains"
+        study = study_domains(
+            self.shard_dir,
+            output,
+            self.settings,
+            lambda items, total: progress(items, total, "domains"),
+        )
+        print("\n".join(verdict(study.effects)))
+        print(f"a domain should be one {study.best}" if study.best else "too few patients to judge")
+        for warning in study.proposal.warnings:
+            tell(f"warning: {warning}")
+        print(f"to train on: {study.proposal.arguments}")
+        print(output / "report.html")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +242,7 @@ class ProfileGlcm:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProfileStep:
-    """Compile time, speed, memory and collectives of the training step."""
+    """Compile time, speed by phase, utilisation, memory and collectives of the training step."""
 
     config: Path = Path("configs/demo.py")
     """Python file with get_config()."""
@@ -220,6 +250,12 @@ class ProfileStep:
     """Domains where the config names none."""
     repeats: int = 10
     """Timed steps, of which the median is told."""
+    phases: bool = True
+    """Time the parts of a step, too; each is compiled alone."""
+    compile_only: bool = False
+    """Compile and tell of memory, operations and collectives; run nothing."""
+    trace: Path | None = None
+    """Folder to write a profiler trace to."""
     json: Path | None = None
     """File to write the figures to."""
 
@@ -228,7 +264,47 @@ class ProfileStep:
         config = check(config_from_file(self.config))
         names = config.data.domains or tuple(map(str, range(self.domains)))
         data = dataclasses.replace(config.data, domains=names)
-        figures = profile_step(dataclasses.replace(config, data=data), repeats=self.repeats)
+        figures = profile_step(
+            dataclasses.replace(config, data=data),
+            repeats=self.repeats,
+            phases=self.phases,
+            compile_only=self.compile_only,
+            trace=self.trace,
+        )
+        _print_figures(figures, self.json)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProfileInput:
+    """Speed of the reader, and the share of a loop of steps spent in waiting for it."""
+
+    data: Path
+    """Shard set."""
+    config: Path = Path("configs/demo.py")
+    """Python file with get_config()."""
+    batches: int = 50
+    """Batches read at full speed, and again between steps."""
+    step_seconds: float | None = None
+    """Idle so long for a step; the config's own step is compiled and run if not given."""
+    trace: Path | None = None
+    """Folder to write a profiler trace to."""
+    json: Path | None = None
+    """File to write the figures to."""
+
+    def run(self) -> None:
+        """Profile and print."""
+        config = check(config_from_file(self.config))
+        domains = choose_domains(read_manifest(self.data), config.data.domains)
+        names = tuple(domain.name for domain in domains)
+        data = dataclasses.replace(config.data, domains=names)
+        figures = profile_input(
+            self.data,
+            domains,
+            dataclasses.replace(config, data=data),
+            batches=self.batches,
+            step_seconds=self.step_seconds,
+            trace=self.trace,
+        )
         _print_figures(figures, self.json)
 
 
@@ -238,7 +314,8 @@ class Profile:
 
     what: Annotated[
         Annotated[ProfileGlcm, tyro.conf.subcommand("glcm")]
-        | Annotated[ProfileStep, tyro.conf.subcommand("step")],
+        | Annotated[ProfileStep, tyro.conf.subcommand("step")]
+        | Annotated[ProfileInput, tyro.conf.subcommand("input")],
         tyro.conf.arg(name=""),
     ]
 
@@ -250,6 +327,7 @@ class Profile:
 Command = (
     Annotated[Phantom, tyro.conf.subcommand("phantom")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Domains, tyro.conf.subcommand("domains")]
     | Annotated[Harmonize, tyro.conf.subcommand("harmonize")]
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Profile, tyro.conf.subcommand("profile")]

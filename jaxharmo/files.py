@@ -22,8 +22,13 @@ def make_folder(path: Path) -> None:
 
 def write_text(path: Path, text: str, errors: str = "strict") -> None:
     """Write a file under a temporary name first, so that it is never seen half-written."""
+    write_bytes(path, text.encode("utf-8", errors))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name first, so that it is never seen half-written."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", errors=errors, newline="")
+    partial.write_bytes(content)
     partial.replace(path)
 
 

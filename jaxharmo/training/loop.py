@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxharmo.checkpoint import Checkpoints
 from jaxharmo.config import Config
-from jaxharmo.data.pipeline import Batch
+from jaxharmo.data.pipeline import Batch, grouped
 from jaxharmo.errors import InputError
 from jaxharmo.journal import Journal, progress, tell
 from jaxharmo.models.networks import build
@@ -61,16 +61,18 @@ def fit(
             tell(f"going on from step {first}")
         if first >= last:
             return first
-        batches = batches_from(first)
+        stride = rhythm.steps_per_dispatch
+        batches = grouped(batches_from(first), stride)
         metrics: Metrics = {}
         clock = _Clock(batch_size)
         with Journal(workdir, first) if is_main_process() else nullcontext() as journal:
-            for step in progress(range(first + 1, last + 1), last, "training", first):
+            steps = range(first + stride, last + 1, stride)
+            for step in progress(steps, last // stride, "training", first // stride):
                 before = metrics
                 state, metrics = train_step(state, to_global(mesh, next(batches)))
                 # One step in flight: the next batch is read while the device works on this one.
                 jax.block_until_ready(before)
-                told = step % rhythm.log_every == 0 or step in (1, last)
+                told = step % rhythm.log_every == 0 or step in (stride, last)
                 saved = step % rhythm.checkpoint_every == 0 or step == last
                 drawn = step % rhythm.sample_every == 0 or step == last
                 values = _read(step, metrics) if told or saved else {}
