@@ -20,8 +20,8 @@ class Discriminator(nn.Module):
     def __call__(
         self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
     ) -> Float[Array, "b"]:
-        trunk = DomainTrunk(
-            self.width, self.max_width, self.detail_gain, self.dtype, self.remat
-        )(image)
+        trunk = DomainTrunk(self.width, self.max_width, self.detail_gain, self.dtype, self.remat)(
+            image
+        )
         logits = Dense(self.domains)(trunk)
         return pick_domain(logits[..., None], domain)[:, 0]

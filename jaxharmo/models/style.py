@@ -21,8 +21,8 @@ class StyleEncoder(nn.Module):
     def __call__(
         self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
     ) -> Float[Array, "b s"]:
-        trunk = DomainTrunk(
-            self.width, self.max_width, self.detail_gain, self.dtype, self.remat
-        )(image)
+        trunk = DomainTrunk(self.width, self.max_width, self.detail_gain, self.dtype, self.remat)(
+            image
+        )
         styles = Dense(self.domains * self.style_dim)(trunk)
         return pick_domain(styles.reshape(-1, self.domains, self.style_dim), domain)
