@@ -29,7 +29,9 @@ class Train:
     """Folder of the run; runs/<name of the config file> if not given."""
     data: Path | None = None
     """Shard set; without it and data.shards, a phantom is made under the folder of the run."""
-    cluster: Annotated[Cluster, tyro.conf.arg(name="", prefix_name=False)] = Cluster()
+    cluster: Annotated[Cluster, tyro.conf.arg(name="", prefix_name=False)] = dataclasses.field(
+        default_factory=Cluster
+    )
     settings: Annotated[Config, tyro.conf.arg(name="", prefix_name=False)] = Config()
 
 

@@ -1,9 +1,9 @@
 """Checkpoints of named pytrees by step, with Orbax; the only file that knows Orbax.
 
 A checkpoint is the folder ``RUN/checkpoints/<step>``. It is written under another name; its files
-are flushed to the disk and their SHA-256 listed in ``digests.json``; then it gets its name, and only
-then is the oldest one removed. So a save that is killed at any moment, or that finds the disk full,
-leaves no checkpoint and touches none. A reader compares the files with their digests.
+are flushed to the disk and their SHA-256 listed in ``digests.json``; then it gets its name, and
+only then is the oldest one removed. So a save that is killed at any moment, or that finds the disk
+full, leaves no checkpoint and touches none. A reader compares the files with their digests.
 """
 
 import errno

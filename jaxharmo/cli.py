@@ -10,7 +10,7 @@ import tyro
 
 from jaxharmo import flags
 from jaxharmo.config import TextureConfig, check
-from jaxharmo.data.manifest import Manifest
+from jaxharmo.data.manifest import Manifest, choose_domains, read_manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
 from jaxharmo.data.prepare import prepare
 from jaxharmo.errors import InputError
@@ -19,6 +19,7 @@ from jaxharmo.harmonize.series import harmonize_series
 from jaxharmo.journal import progress, tell
 from jaxharmo.ops.glcm import GlcmConfig
 from jaxharmo.profiling.glcm import profile_glcm
+from jaxharmo.profiling.input import profile_input
 from jaxharmo.profiling.step import profile_step
 from jaxharmo.translator import load_translator
 
@@ -129,7 +130,7 @@ class ProfileGlcm:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProfileStep:
-    """Compile time, speed, memory and collectives of the training step."""
+    """Compile time, speed by phase, utilisation, memory and collectives of the training step."""
 
     config: Path = Path("configs/demo.py")
     """Python file with get_config()."""
@@ -137,6 +138,12 @@ class ProfileStep:
     """Domains where the config names none."""
     repeats: int = 10
     """Timed steps, of which the median is told."""
+    phases: bool = True
+    """Time the parts of a step, too; each is compiled alone."""
+    compile_only: bool = False
+    """Compile and tell of memory, operations and collectives; run nothing."""
+    trace: Path | None = None
+    """Folder to write a profiler trace to."""
     json: Path | None = None
     """File to write the figures to."""
 
@@ -145,7 +152,47 @@ class ProfileStep:
         config = check(config_from_file(self.config))
         names = config.data.domains or tuple(map(str, range(self.domains)))
         data = dataclasses.replace(config.data, domains=names)
-        figures = profile_step(dataclasses.replace(config, data=data), repeats=self.repeats)
+        figures = profile_step(
+            dataclasses.replace(config, data=data),
+            repeats=self.repeats,
+            phases=self.phases,
+            compile_only=self.compile_only,
+            trace=self.trace,
+        )
+        _print_figures(figures, self.json)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProfileInput:
+    """Speed of the reader, and the share of a loop of steps spent in waiting for it."""
+
+    data: Path
+    """Shard set."""
+    config: Path = Path("configs/demo.py")
+    """Python file with get_config()."""
+    batches: int = 50
+    """Batches read at full speed, and again between steps."""
+    step_seconds: float | None = None
+    """Idle so long for a step; the config's own step is compiled and run if not given."""
+    trace: Path | None = None
+    """Folder to write a profiler trace to."""
+    json: Path | None = None
+    """File to write the figures to."""
+
+    def run(self) -> None:
+        """Profile and print."""
+        config = check(config_from_file(self.config))
+        domains = choose_domains(read_manifest(self.data), config.data.domains)
+        names = tuple(domain.name for domain in domains)
+        data = dataclasses.replace(config.data, domains=names)
+        figures = profile_input(
+            self.data,
+            domains,
+            dataclasses.replace(config, data=data),
+            batches=self.batches,
+            step_seconds=self.step_seconds,
+            trace=self.trace,
+        )
         _print_figures(figures, self.json)
 
 
@@ -155,7 +202,8 @@ class Profile:
 
     what: Annotated[
         Annotated[ProfileGlcm, tyro.conf.subcommand("glcm")]
-        | Annotated[ProfileStep, tyro.conf.subcommand("step")],
+        | Annotated[ProfileStep, tyro.conf.subcommand("step")]
+        | Annotated[ProfileInput, tyro.conf.subcommand("input")],
         tyro.conf.arg(name=""),
     ]
 

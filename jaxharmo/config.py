@@ -141,6 +141,12 @@ class TrainConfig:
     """Optimizer steps in all."""
     batch_size: int = 8
     """Images a step, over all devices and processes."""
+    accumulate: int = 1
+    """Parts of the batch whose gradients are averaged before each update: memory of a part, result
+    of the whole. What a texture loss averages over the batch, it then averages over a part."""
+    steps_per_dispatch: int = 1
+    """Optimizer steps in one call of the device, where starting a call is what takes time; every
+    rhythm below, and the number of steps, must be a multiple. Metrics are means over them."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the convolutions and what lies between them. Parameters, norms, losses, the gradient
     penalty with its pass of the discriminator, and texture stay float32."""
@@ -233,6 +239,14 @@ def check(config: Config) -> Config:
     steps = ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every")
     for name in (*steps, "keep_checkpoints"):
         rules[f"train.{name}"] = (getattr(train, name) >= 1, "must be at least 1")
+    rules["train.accumulate"] = (
+        train.accumulate >= 1 and train.batch_size % train.accumulate == 0,
+        "must be at least 1 and divide train.batch_size",
+    )
+    rules["train.steps_per_dispatch"] = (train.steps_per_dispatch >= 1, "must be at least 1")
+    for name in ("steps", "log_every", "sample_every", "checkpoint_every"):
+        if getattr(train, name) % max(train.steps_per_dispatch, 1):
+            rules[f"train.{name}"] = (False, "must be a multiple of train.steps_per_dispatch")
     for name, (holds, demand) in rules.items():
         if not holds:
             raise InputError(f"--{name} {demand}")

@@ -8,5 +8,5 @@ class InputError(Exception):
     """
 
 
-class Preempted(Exception):
+class Preempted(Exception):  # noqa: N818 - no error
     """SIGTERM came; what was worth saving is saved. The commands print it and exit with code 0."""

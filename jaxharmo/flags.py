@@ -39,9 +39,9 @@ def peek(args: Sequence[str], name: str) -> Path | None:
 
 
 def run(command: Callable[[], None]) -> None:
-    """Run ``command`` and exit: 0 done or stopped by SIGTERM with its work saved, 1 the work
-    failed, 2 wrong use or input, 130 interrupted.
+    """Run ``command`` and exit: 0 done, 1 the work failed, 2 wrong use or input, 130 interrupted.
 
+    After SIGTERM with all saved the code is 0, so that a cluster does not count it as a failure.
     Bad input, losses that are not finite and a disk that fails are one line on stderr; any other
     failure is a fault of ours and keeps its traceback.
     """

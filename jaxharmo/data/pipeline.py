@@ -7,10 +7,11 @@ batches do not depend on how many processes share them.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import grain
 import numpy as np
@@ -72,6 +73,18 @@ def training_batches(
     numbers = grain.MapDataset.range(first_batch * local, np.iinfo(np.int64).max)
     read = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4 * local)
     return iter(numbers.map(example).to_iter_dataset(read).batch(local))
+
+
+def grouped(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    """``count`` batches at a time, along a second axis of every array; 1 leaves them as they are.
+
+    The first axis stays the one that devices share.
+    """
+    if count == 1:
+        yield from batches
+        return
+    while group := list(itertools.islice(batches, count)):
+        yield cast(Batch, {name: np.stack([b[name] for b in group], axis=1) for name in group[0]})
 
 
 def sample_sources(

@@ -109,7 +109,7 @@ def _convolve_tiles(x: Array, kernel: Array) -> Array:
     channels = kernel.shape[2:]
     kernels = (_KERNEL_TRANSFORM @ kernel.reshape(9, -1)).reshape(_INPUTS**2, *channels)
     products = jnp.einsum("ntc,ncd->ntd", inputs, kernels)
-    results = _RESULT_TRANSFORM @ products.reshape(_INPUTS**2, -1)
+    results = jnp.asarray(_RESULT_TRANSFORM) @ products.reshape(_INPUTS**2, -1)
     batch, height, width = x.shape[:3]
     tiles = results.reshape(TILE, TILE, batch, height // TILE, width // TILE, -1)
     return tiles.transpose(2, 3, 0, 4, 1, 5).reshape(batch, height, width, -1)
@@ -122,13 +122,13 @@ def _correlate_tiles(x: Array, change: Array) -> Array:
     tiles = tiles.transpose(2, 4, 0, 1, 3, 5).reshape(TILE**2, -1)
     products = (_RESULT_TRANSFORM.T @ tiles).reshape(_INPUTS**2, -1, channels)
     kernels = jnp.einsum("ntc,ntd->ncd", inputs, products)
-    kernel = _KERNEL_TRANSFORM.T @ kernels.reshape(_INPUTS**2, -1)
+    kernel = jnp.asarray(_KERNEL_TRANSFORM.T) @ kernels.reshape(_INPUTS**2, -1)
     return kernel.reshape(3, 3, x.shape[-1], channels)
 
 
 def _input_tiles(x: Array) -> Float[Array, "36 t c"]:
     """Bᵀ d B of all tiles: the 6×6 pixels around each, zeros beyond the edges."""
-    batch, height, width, channels = x.shape
+    height, width, channels = x.shape[1:]
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     rows = _transformed([padded[:, i : i + height - 3 : TILE] for i in range(_INPUTS)])
     tiles = _transformed([rows[:, :, :, j : j + width - 3 : TILE] for j in range(_INPUTS)])

@@ -52,19 +52,19 @@ class Device(NamedTuple):
     bytes_per_second: float
     """Copying a large array; reading and writing both count."""
     flops_per_second: float
-    """Float32 matrix product at the default precision."""
+    """Matrix product at the default precision, of float32 where not said otherwise."""
 
     def floor(self, flops: float, size: float) -> float:
         """Seconds below which a computation of so many operations and bytes cannot fall."""
         return max(flops / self.flops_per_second, size / self.bytes_per_second)
 
 
-def measure_device(repeats: int = 5) -> Device:
-    """Measure copy bandwidth and matrix rate of the first local device."""
+def measure_device(repeats: int = 5, dtype: str = "float32") -> Device:
+    """Measure copy bandwidth, and matrix rate in ``dtype``, of the first local device."""
     device = jax.local_devices()[0]
     large = jnp.zeros(_COPY_BYTES // 4, jnp.float32)
     copy = time_in_a_loop(lambda x: x + 1, large, repeats=repeats)
-    square = jnp.full((_MATMUL_SIDE, _MATMUL_SIDE), 1 / _MATMUL_SIDE, jnp.float32)
+    square = jnp.full((_MATMUL_SIDE, _MATMUL_SIDE), 1 / _MATMUL_SIDE, dtype)
     product = time_in_a_loop(lambda x: x @ x, square, repeats=repeats)
     return Device(
         f"{device.platform}: {device.device_kind}",

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxharmo.checkpoint import Checkpoints
 from jaxharmo.config import Config
-from jaxharmo.data.pipeline import Batch
+from jaxharmo.data.pipeline import Batch, grouped
 from jaxharmo.errors import InputError, Preempted
 from jaxharmo.journal import Journal, progress, tell
 from jaxharmo.models.networks import build
@@ -93,23 +93,25 @@ def _train(
         return first
     if config.train.shard_state:
         tell(f"state: {_shares(state)}")
-    batches = batches_from(first)
+    stride = rhythm.steps_per_dispatch
+    batches = grouped(batches_from(first), stride)
     batch = to_global(mesh, next(batches))
     run_step = train_step.lower(state, batch).compile()
     preemption.begin()
     metrics: Metrics = {}
     clock = _Clock(batch_size)
     with Journal(workdir, first) if is_main_process() else nullcontext() as journal:
-        for step in progress(range(first + 1, last + 1), last, "training", first):
+        steps = range(first + stride, last + 1, stride)
+        for step in progress(steps, last // stride, "training", first // stride):
             before = metrics
             state, metrics = run_step(state, batch)
             if step < last:
                 batch = to_global(mesh, next(batches))
             # One step in flight: the next batch is read while the device works on this one.
-            _read(step - 1, before, checkpoints)
+            _read(step - stride, before, checkpoints)
             checkpoints.raise_failure()
-            stopped = preemption.reached(step)
-            told = step % rhythm.log_every == 0 or step in (1, last)
+            stopped = preemption.reached(step // stride)
+            told = step % rhythm.log_every == 0 or step in (stride, last)
             saved = step % rhythm.checkpoint_every == 0 or step == last or stopped
             drawn = step % rhythm.sample_every == 0 or step == last
             values = _read(step, metrics, checkpoints) if told or saved else {}

@@ -1,7 +1,7 @@
 """What the discriminator and the generator side minimise in StarGAN v2 (arXiv 1912.01865)."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,6 @@ from jaxharmo.models.networks import Networks, Params
 
 Images = Float[Array, "b h w 1"]
 Metrics = dict[str, Float[Array, ""]]
-StylePair = Callable[[Params], tuple[Float[Array, "b s"], Float[Array, "b s"]]]
-"""Parameters -> two styles of the target domain for every sample."""
 
 
 class Examples(NamedTuple):
@@ -26,6 +24,7 @@ class Examples(NamedTuple):
     source_domain: Int[Array, "b"]
     references: tuple[Images, Images]
     target_domain: Int[Array, "b"]
+    latents: tuple[Float[Array, "b z"], Float[Array, "b z"]]
 
 
 class RealTexture(NamedTuple):
@@ -35,22 +34,60 @@ class RealTexture(NamedTuple):
     reference: Grids
 
 
+Guide = Callable[[Params, Examples], tuple[Float[Array, "b s"], Float[Array, "b s"]]]
+"""Parameters and a batch -> two styles of the target domain for every sample."""
+
+
 def apply(networks: Networks, params: Params, name: str, *inputs: Array) -> Array:
     """The output of the network ``name``."""
     return getattr(networks, name).apply({"params": params[name]}, *inputs)
 
 
+def build_guides(networks: Networks) -> dict[str, Guide]:
+    """Where the styles of an update come from: two latents, or two reference images."""
+
+    def latent(params: Params, examples: Examples) -> tuple[Array, Array]:
+        first, second = (
+            apply(networks, params, "mapping_network", latent, examples.target_domain)
+            for latent in examples.latents
+        )
+        return first, second
+
+    def reference(params: Params, examples: Examples) -> tuple[Array, Array]:
+        first, second = (
+            apply(networks, params, "style_encoder", image, examples.target_domain)
+            for image in examples.references
+        )
+        return first, second
+
+    return {"latent": latent, "reference": reference}
+
+
 def discriminator_objective(
-    params: Params, examples: Examples, fake: Images, networks: Networks, config: Config
+    params: Params, examples: Examples, guide: Guide, networks: Networks, config: Config
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Real against fake, and R1 on the real images."""
+    """Real against fake, and R1 on the real images.
+
+    Real and fake pass apart: one pass of both would carry the fakes through R1's second gradient,
+    which needs the real ones alone. The real pass is float32 whatever the networks compute in:
+    R1 squares a gradient.
+    """
+    exact = networks.discriminator.clone(dtype="float32")
 
     def logits_of(images: Images) -> Float[Array, "b"]:
-        return apply(networks, params, "discriminator", images, examples.source_domain)
+        logits = exact.apply({"params": params["discriminator"]}, images, examples.source_domain)
+        return cast(Array, logits)
 
     logits, pull_back = jax.vjp(logits_of, examples.source)
     (gradient,) = pull_back(jnp.ones_like(logits))
-    fake_logits = apply(networks, params, "discriminator", fake, examples.target_domain)
+    fake = apply(networks, params, "generator", examples.source, guide(params, examples)[0])
+    fake_logits = apply(
+        networks,
+        params,
+        "discriminator",
+        jax.lax.stop_gradient(fake),
+        examples.target_domain,
+    )
     terms = {
         "real": real_loss(logits),
         "fake": fake_loss(fake_logits),
@@ -61,16 +98,16 @@ def discriminator_objective(
 
 def generator_objective(
     params: Params,
-    styles: StylePair,
     examples: Examples,
     real_texture: RealTexture | None,
     diversity_weight: Float[Array, ""],
+    guide: Guide,
     networks: Networks,
     config: Config,
 ) -> tuple[Float[Array, ""], Metrics]:
     """All that the generator, and in the latent-guided update its styles, are trained for."""
     weights = config.loss
-    style, other_style = styles(params)
+    style, other_style = guide(params, examples)
     fake = apply(networks, params, "generator", examples.source, style)
     logits = apply(networks, params, "discriminator", fake, examples.target_domain)
     encoded = apply(networks, params, "style_encoder", fake, examples.target_domain)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxharmo.config import Config
 from jaxharmo.models.networks import Networks, Params
@@ -15,8 +15,8 @@ from jaxharmo.ops.intensity import normalize
 from jaxharmo.training.objectives import (
     Examples,
     Metrics,
-    StylePair,
-    apply,
+    RealTexture,
+    build_guides,
     discriminator_objective,
     generator_objective,
     real_texture,
@@ -25,108 +25,116 @@ from jaxharmo.training.optim import Optimizers
 from jaxharmo.training.state import TrainState, update_average
 
 TrainStep = Callable[[TrainState, dict[str, Array]], tuple[TrainState, Metrics]]
+Update = Callable[[Params, dict, "Inputs"], tuple[Params, dict, Metrics]]
+"""Parameters, optimizers' state and inputs -> both after one update, and its loss terms."""
 
 LATENT_GUIDED = ("generator", "mapping_network", "style_encoder", "texture_attention")
 REFERENCE_GUIDED = ("generator", "texture_attention")
 """Networks stepped by each of the two generator updates."""
 
 
+class Inputs(NamedTuple):
+    """What the four updates of a step share; every array but the last has the batch in front."""
+
+    examples: Examples
+    texture: RealTexture | None
+    diversity_weight: Float[Array, ""]
+
+
 def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> TrainStep:
     """``train_step(state, batch) -> (state, metrics)``, pure; the caller compiles it.
 
     In order: discriminator on latent-guided fakes, on reference-guided fakes; generator, mapping
-    network and style encoder on latent-guided fakes; generator on reference-guided fakes.
+    network and style encoder on latent-guided fakes; generator on reference-guided fakes. The
+    latent-guided fakes are written down twice, in the first update and the third, from the same
+    parameters, and computed once: the compiler unites equal expressions.
+
+    With ``config.train.steps_per_dispatch`` above 1, every array of the batch carries that many
+    batches along its second axis (the first is the one that devices share), the steps follow each
+    other on the device, and the metrics are their means.
     """
-    minimise = partial(_minimise, optimizers=optimizers)
+    updates = build_updates(networks, optimizers, config)
 
     def train_step(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, Metrics]:
-        examples = _examples(batch, config)
-        texture = real_texture(examples, config)
-        guided = _style_sources(
-            jax.random.key(config.train.seed), state.step, examples, networks, config
-        )
-        weights = config.loss
-        fading = jnp.maximum(0.0, 1 - state.step / weights.diversity_steps)
+        inputs = prepare_inputs(state.step, batch, config)
         params, opt_state, metrics = state.params, state.opt_state, {}
-        for source, styles in guided.items():
-            fake = apply(networks, params, "generator", examples.source, styles(params)[0])
-            objective = partial(
-                discriminator_objective,
-                examples=examples,
-                fake=jax.lax.stop_gradient(fake),
-                networks=networks,
-                config=config,
-            )
-            params, opt_state, terms = minimise(objective, ("discriminator",), params, opt_state)
-            metrics |= {f"discriminator/{source}/{name}": value for name, value in terms.items()}
-        for trained, (source, styles) in zip(
-            (LATENT_GUIDED, REFERENCE_GUIDED), guided.items(), strict=True
-        ):
-            objective = partial(
-                generator_objective,
-                styles=styles,
-                examples=examples,
-                real_texture=texture,
-                diversity_weight=weights.diversity * fading,
-                networks=networks,
-                config=config,
-            )
-            params, opt_state, terms = minimise(objective, trained, params, opt_state)
-            metrics |= {f"generator/{source}/{name}": value for name, value in terms.items()}
+        for name, update in updates.items():
+            params, opt_state, terms = update(params, opt_state, inputs)
+            metrics |= {f"{name}/{term}": value for term, value in terms.items()}
         # Tells of a gradient that was not finite, though every loss before it was.
         metrics["parameters/norm"] = optax.tree.norm(params)
         ema = update_average(state.ema, params, config.optim.ema)
         return TrainState(state.step + 1, params, ema, opt_state), metrics
 
-    return train_step
+    def several_steps(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, Metrics]:
+        state, metrics = jax.lax.scan(train_step, state, _second_axis_first(batch))
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    return train_step if config.train.steps_per_dispatch == 1 else several_steps
 
 
-def _examples(batch: dict[str, Array], config: Config) -> Examples:
+def build_updates(networks: Networks, optimizers: Optimizers, config: Config) -> dict[str, Update]:
+    """The four updates of a step, by name, in their order."""
+    guides = build_guides(networks)
+    shared = {"networks": networks, "config": config}
+    updates = {}
+    for name, guide in guides.items():
+
+        def real_or_fake(params: Params, inputs: Inputs, guide=guide):
+            return discriminator_objective(params, inputs.examples, guide, **shared)
+
+        updates[f"discriminator/{name}"] = (real_or_fake, ("discriminator",))
+    for trained, (name, guide) in zip(
+        (LATENT_GUIDED, REFERENCE_GUIDED), guides.items(), strict=True
+    ):
+
+        def translate(params: Params, inputs: Inputs, guide=guide):
+            return generator_objective(params, *inputs, guide, **shared)
+
+        updates[f"generator/{name}"] = (translate, trained)
+    pieces = config.train.accumulate
+    return {
+        name: partial(_minimise, objective, trained, optimizers, pieces)
+        for name, (objective, trained) in updates.items()
+    }
+
+
+def prepare_inputs(step: Array, batch: dict[str, Array], config: Config) -> Inputs:
+    """What the updates need of a batch in HU: images in [-1, 1], latents, textures, weights."""
     source, reference = (
         normalize(batch[name], config.data.window)[..., None] for name in ("source", "reference")
     )
-    return Examples(
+    shape = (2, source.shape[0], config.model.latent_dim)
+    key = jax.random.fold_in(jax.random.key(config.train.seed), step)
+    first, second = jax.random.normal(key, shape)
+    examples = Examples(
         source=source,
         source_domain=batch["source_domain"],
         references=(reference[:, 0], reference[:, 1]),
         target_domain=batch["target_domain"],
+        latents=(first, second),
     )
-
-
-def _style_sources(
-    key: Array, step: Array, examples: Examples, networks: Networks, config: Config
-) -> dict[str, StylePair]:
-    """Where the two styles of an update come from: two latents, or two reference images."""
-    shape = (2, examples.source.shape[0], config.model.latent_dim)
-    latents = jax.random.normal(jax.random.fold_in(key, step), shape)
-
-    def pair(network: str, first: Array, second: Array) -> StylePair:
-        domain = examples.target_domain
-        return lambda params: (
-            apply(networks, params, network, first, domain),
-            apply(networks, params, network, second, domain),
-        )
-
-    return {
-        "latent": pair("mapping_network", *latents),
-        "reference": pair("style_encoder", *examples.references),
-    }
+    weights = config.loss
+    fading = jnp.maximum(0.0, 1 - step / weights.diversity_steps)
+    return Inputs(examples, real_texture(examples, config), weights.diversity * fading)
 
 
 def _minimise(
     objective: Callable,
     trained: tuple[str, ...],
+    optimizers: Optimizers,
+    pieces: int,
     params: Params,
     opt_state: dict,
-    optimizers: Optimizers,
+    inputs: Inputs,
 ) -> tuple[Params, dict, Metrics]:
     """One optimizer step of the networks ``trained``; all others are constants."""
 
-    def of_trained(own: Params):
-        return objective(params | own)
+    def of_trained(own: Params, inputs: Inputs):
+        return objective(params | own, inputs)
 
     own = {name: params[name] for name in trained}
-    gradients, terms = jax.grad(of_trained, has_aux=True)(own)
+    gradients, terms = _accumulate(jax.grad(of_trained, has_aux=True), own, inputs, pieces)
     params, opt_state = dict(params), dict(opt_state)
     for name in trained:
         updates, opt_state[name] = optimizers[name].update(
@@ -134,3 +142,32 @@ def _minimise(
         )
         params[name] = cast(dict, optax.apply_updates(params[name], updates))
     return params, opt_state, terms
+
+
+def _accumulate(
+    gradient: Callable, own: Params, inputs: Inputs, pieces: int
+) -> tuple[Params, Metrics]:
+    """Gradient and terms of the whole batch, from ``pieces`` equal parts of it, one by one.
+
+    Means of means: the same as at once for all terms that are means over samples. A part takes
+    every ``pieces``-th sample, so that all devices work on each.
+    """
+    if pieces == 1:
+        return gradient(own, inputs)
+
+    def split(array: Array) -> Array:
+        return array.reshape(-1, pieces, *array.shape[1:])
+
+    parts = _second_axis_first(jax.tree.map(split, inputs[:2]))
+
+    def add(total: tuple, part: tuple) -> tuple[tuple, None]:
+        found = gradient(own, inputs._replace(examples=part[0], texture=part[1]))
+        return jax.tree.map(lambda a, b: a + b / pieces, total, found), None
+
+    shapes = jax.eval_shape(gradient, own, inputs)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.lax.scan(add, nothing, parts)[0]
+
+
+def _second_axis_first(tree):
+    return jax.tree.map(lambda array: jnp.moveaxis(array, 1, 0), tree)

@@ -124,3 +124,40 @@ def test_texture_attention_keeps_its_total_between_the_extremes(networks, params
         attended = networks.texture_attention.apply({"params": own}, grid)
         assert (attended >= grid.min((1, 2), keepdims=True) - 1e-6).all()
         assert (attended <= grid.max((1, 2), keepdims=True) + 1e-6).all()
+
+
+def test_remat_changes_memory_only(networks, params):
+    """The same parameters, values and gradients."""
+    image, style = jax.random.normal(KEY, (2, 32, 32, 1)), jnp.ones((2, 6))
+
+    def gradient(networks):
+        def total(params):
+            return jnp.square(networks.generator.apply({"params": params}, image, style)).sum()
+
+        return jax.jit(jax.value_and_grad(total))(params["generator"])
+
+    frugal = build(replace(SMALL, train={"remat": True}))
+    found, expected = gradient(frugal), gradient(networks)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), found, expected
+    )
+
+
+def test_bfloat16_networks_keep_float32_parameters_and_results():
+    networks = build(replace(SMALL, train={"compute_dtype": "bfloat16"}))
+    params = init(networks, SMALL, KEY)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    image, style = jax.random.normal(KEY, (2, 32, 32, 1)), jnp.ones((2, 6))
+    found = networks.generator.apply({"params": params["generator"]}, image, style)
+    exact = build(SMALL).generator.apply({"params": params["generator"]}, image, style)
+    assert found.dtype == jnp.float32
+    assert 0 < float(jnp.abs(found - exact).mean()) < 0.05 * float(jnp.abs(exact).mean())
+
+
+def test_statistics_of_bfloat16_features_are_float32():
+    """A mean of 100 over a spread of 1: bfloat16 sums would lose it."""
+    x = (100 + jax.random.normal(KEY, (1, 32, 32, 2))).astype(jnp.bfloat16)
+    normal = instance_norm(x)
+    assert normal.dtype == jnp.float32
+    np.testing.assert_allclose(normal.mean((1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(normal.std((1, 2)), 1, atol=1e-3)

@@ -7,8 +7,12 @@ import pytest
 from small import SMALL, replace
 
 from jaxharmo.config import TextureConfig
+from jaxharmo.data.manifest import choose_domains, read_manifest
+from jaxharmo.models.networks import build
 from jaxharmo.ops.glcm import PUBLISHED, GlcmConfig
+from jaxharmo.profiling import flops as network_flops
 from jaxharmo.profiling.glcm import forward_flops, profile_glcm
+from jaxharmo.profiling.input import profile_input
 from jaxharmo.profiling.step import profile_step
 
 
@@ -56,8 +60,43 @@ def test_glcm_profile_compares_and_traces(tmp_path):
     assert list(tmp_path.rglob("*.xplane.pb"))
 
 
-def test_step_profile_counts_its_collectives():
-    figures = profile_step(replace(SMALL, loss={"texture": 0.0}), repeats=1)
+def test_step_profile_counts_its_collectives_and_phases(tmp_path):
+    config = replace(SMALL, loss={"texture": 0.0, "diversity": 0.0})
+    figures = profile_step(config, repeats=1, trace=tmp_path)
     assert figures["devices"] == jax.device_count()
     assert set(figures["collectives"]) == {"all-reduce"}
-    assert figures["flops"] > 0
+    assert 0 < figures["seconds_compile_cached"] < figures["seconds_compile"]
+    assert figures["state_bytes"] < figures["peak_bytes"]
+    assert figures["utilization"] == pytest.approx(
+        figures["flops"]
+        / figures["seconds_step"]
+        / (figures["matmul_flops_per_second"] * figures["devices"])
+    )
+    updates = {
+        f"{side}/{guide}"
+        for side in ("discriminator", "generator")
+        for guide in ("latent", "reference")
+    }
+    others = {"windowing, latents, real texture", "average", "optimizer", "input"}
+    assert set(figures["milliseconds"]) == updates | others
+    assert all(value > 0 for value in figures["milliseconds"].values())
+    assert list(tmp_path.rglob("*.xplane.pb"))
+    assert json.loads(json.dumps(figures)) == figures
+
+
+def test_forward_flops_are_those_of_the_definition():
+    """A convolution of 3×3 taps costs 2 · 9 · channels in · channels out a pixel."""
+    config = replace(SMALL, model={"width": 64, "max_width": 64, "downsamples": 0})
+    flops = network_flops.forward_flops(build(config), config)
+    convolutions = 2 * 9 * 64 * 64 * 32 * 32 * 2 * 2
+    assert flops["generator"] == pytest.approx(convolutions, rel=0.07)
+
+
+def test_input_profile_tells_of_waiting(phantom, tmp_path):
+    domains = choose_domains(read_manifest(phantom), ())
+    figures = profile_input(phantom, domains, SMALL, batches=4, step_seconds=0.2, trace=tmp_path)
+    assert figures["slices_per_second"] > 0
+    assert figures["seconds_step"] == pytest.approx(0.2, rel=0.5)
+    assert 0 <= figures["waiting"] < 1
+    assert list(tmp_path.rglob("*.xplane.pb"))
+    assert json.loads(json.dumps(figures)) == figures

@@ -7,12 +7,14 @@ import optax
 import pytest
 from small import SMALL, make_batch, replace
 
-from jaxharmo.models.networks import build
+from jaxharmo.models.networks import build, init
 from jaxharmo.ops.intensity import normalize
+from jaxharmo.profiling.flops import forward_flops, step_flops
 from jaxharmo.runtime import make_mesh, replicated, to_global
+from jaxharmo.training.objectives import build_guides, discriminator_objective
 from jaxharmo.training.optim import build_optimizers
 from jaxharmo.training.state import init_state
-from jaxharmo.training.step import build_step
+from jaxharmo.training.step import build_step, prepare_inputs
 
 
 def setup(config):
@@ -24,11 +26,18 @@ def setup(config):
 
 
 @pytest.fixture(scope="module")
-def one_step():
-    """State before, state after, metrics, batch."""
+def compiled():
+    """State before the first step, and the compiled step."""
     before, step = setup(SMALL)
+    return before, jax.jit(step)
+
+
+@pytest.fixture(scope="module")
+def one_step(compiled):
+    """State before, state after, metrics, batch."""
+    before, step = compiled
     batch = make_batch()
-    after, metrics = jax.jit(step)(before, batch)
+    after, metrics = step(before, batch)
     return before, after, metrics, batch
 
 
@@ -164,6 +173,77 @@ def test_weight_zero_leaves_a_term_out(term):
     state, step = setup(replace(SMALL, loss={term: 0.0}))
     shapes = jax.eval_shape(step, state, make_batch())[1]
     assert not any(term in name for name in shapes)
+
+
+def assert_same_step(found, expected, found_metrics, expected_metrics):
+    """Losses and gradients; without momentum Adam's first moment is the last gradient."""
+    for name, value in expected_metrics.items():
+        np.testing.assert_allclose(found_metrics[name], value, rtol=2e-4, err_msg=name)
+    for name, state in expected.opt_state.items():
+        moments = (optax.tree.get(s[name], "mu") for s in (found.opt_state, {name: state}))
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3 * jnp.abs(b).max() + 1e-7),
+            *moments,
+        )
+
+
+def test_accumulated_parts_are_the_whole_batch(one_step):
+    before, after, metrics, batch = one_step
+    _, step = setup(replace(SMALL, train={"accumulate": 4}))
+    found, found_metrics = jax.jit(step)(before, batch)
+    assert_same_step(found, after, found_metrics, metrics)
+
+
+def test_two_steps_in_one_call_are_two_steps(compiled):
+    before, step = compiled
+    batches = [make_batch(seed=seed) for seed in (0, 1)]
+    state, first = step(before, batches[0])
+    state, second = step(state, batches[1])
+    _, both = setup(replace(SMALL, train={"steps_per_dispatch": 2}))
+    together = {name: np.stack([b[name] for b in batches], axis=1) for name in batches[0]}
+    found, metrics = jax.jit(both)(before, together)
+    assert int(found.step) == 2
+    assert_same_step(found, state, metrics, jax.tree.map(lambda a, b: (a + b) / 2, first, second))
+
+
+def test_the_real_pass_and_r1_stay_float32():
+    """With networks that compute in bfloat16, only the terms of fakes differ."""
+    found = []
+    for dtype in ("float32", "bfloat16"):
+        config = replace(SMALL, train={"compute_dtype": dtype}, loss={"texture": 0.0})
+        networks = build(config)
+        params = init(networks, config, jax.random.key(0))
+        examples = prepare_inputs(jnp.int32(0), make_batch(), config).examples
+        guide = build_guides(networks)["latent"]
+        run = jax.jit(
+            lambda params, e, g=guide, n=networks: discriminator_objective(params, e, g, n, SMALL)
+        )
+        found.append(run(params, examples)[1])
+    exact, coarse = found
+    assert all(value.dtype == jnp.float32 for value in coarse.values())
+    assert exact["real"] == pytest.approx(float(coarse["real"]), rel=1e-6)
+    assert exact["r1"] == pytest.approx(float(coarse["r1"]), rel=1e-5)
+    assert exact["fake"] != coarse["fake"]
+    assert exact["fake"] == pytest.approx(float(coarse["fake"]), rel=0.05)
+
+
+@pytest.mark.slow
+def test_shared_work_is_done_once(monkeypatch):
+    """XLA's count for the compiled step is that of ``step_flops``, which takes the latent-guided
+    fakes of the first and the third update for one."""
+    monkeypatch.setattr("jaxharmo.models.convolution._LEAST_TILES", 10**9)
+    config = replace(
+        SMALL,
+        data={"crop": 32},
+        model={"width": 64, "max_width": 64},
+        loss={"texture": 0.0},
+    )
+    state, step = setup(config)
+    cost = jax.jit(step).lower(state, make_batch(config)).compile().cost_analysis()
+    networks = build(config)
+    expected = step_flops(networks, config)
+    one_generator = config.train.batch_size * forward_flops(networks, config)["generator"]
+    assert abs(cost["flops"] - expected) < 0.5 * one_generator
 
 
 def test_eight_devices_equal_one():
