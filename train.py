@@ -7,11 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from jaxharmo import flags
+from jaxharmo import flags, runtime
 from jaxharmo.config import Config
 from jaxharmo.experiment import config_from_file, evaluate_run, train_run
 from jaxharmo.preemption import end_on_sigterm
-from jaxharmo.runtime import Cluster, is_main_process, leave_cluster, start_distributed
 
 DEMO = Path("configs/demo.py")
 
@@ -29,8 +28,8 @@ class Train:
     """Folder of the run; runs/<name of the config file> if not given."""
     data: Path | None = None
     """Shard set; without it and data.shards, a phantom is made under the folder of the run."""
-    cluster: Annotated[Cluster, tyro.conf.arg(name="", prefix_name=False)] = dataclasses.field(
-        default_factory=Cluster
+    cluster: Annotated[runtime.Cluster, tyro.conf.arg(name="", prefix_name=False)] = (
+        dataclasses.field(default_factory=runtime.Cluster)
     )
     settings: Annotated[Config, tyro.conf.arg(name="", prefix_name=False)] = Config()
 
@@ -43,10 +42,11 @@ def main() -> None:
     chosen = flags.parse(Train, args, default=default)
     workdir = chosen.workdir or Path("runs") / config.stem
     end_on_sigterm()
-    start_distributed(chosen.cluster)
+    runtime.keep_compilations()
+    runtime.start_distributed(chosen.cluster)
     step = train_run(chosen.settings, workdir, chosen.data)
-    main_process = is_main_process()
-    leave_cluster()
+    main_process = runtime.is_main_process()
+    runtime.leave_cluster()
     if main_process:
         print(evaluate_run(workdir, step))
 

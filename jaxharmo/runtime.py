@@ -1,8 +1,12 @@
 """Processes, devices and where arrays lie on them."""
 
 import dataclasses
+import os
+import sys
+import threading
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +18,11 @@ from jaxharmo.errors import InputError
 
 DATA = "data"
 _SMALLEST_CUT = 1024
+_NO_CLUSTER = (
+    "--distributed: no cluster to join ({}); start one process a task under Slurm, Kubernetes or "
+    "on a TPU slice, name the processes by --coordinator HOST:PORT, --processes and --process, or "
+    "leave the option out"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +44,8 @@ class Cluster:
 def start_distributed(cluster: Cluster) -> None:
     """Join the processes of a job into one; before any other use of JAX.
 
-    Raises ``InputError`` where there is no cluster to join: a process never goes on alone.
+    Raises ``InputError`` where there is no cluster to join: a process never goes on alone. One that
+    waits in vain is ended with the same line and code 2, because nothing can interrupt JAX there.
     """
     named = (cluster.coordinator, cluster.processes, cluster.process)
     if not cluster.distributed:
@@ -44,15 +54,34 @@ def start_distributed(cluster: Cluster) -> None:
         return
     if None in named and named != (None, None, None):
         raise InputError("--distributed: give all of --coordinator, --processes and --process")
+    # JAX itself waits for ever, or aborts the process with a stack trace.
+    impatience = threading.Timer(cluster.join_seconds, _give_up, (cluster.join_seconds,))
+    impatience.daemon = True
+    impatience.start()
     try:
-        jax.distributed.initialize(*named, initialization_timeout=cluster.join_seconds)
+        jax.distributed.initialize(*named, initialization_timeout=cluster.join_seconds + 60)
     except (RuntimeError, ValueError) as error:
         (reason, *_) = [*str(error).strip().splitlines(), type(error).__name__]
-        raise InputError(
-            f"--distributed: no cluster to join ({reason}); start one process a task under Slurm, "
-            "Kubernetes or on a TPU slice, name the processes by --coordinator HOST:PORT, "
-            "--processes and --process, or leave the option out"
-        ) from error
+        raise InputError(_NO_CLUSTER.format(reason)) from error
+    finally:
+        impatience.cancel()
+
+
+def _give_up(seconds: int) -> None:
+    reason = f"not all processes came within {seconds} seconds"
+    print(f"error: {_NO_CLUSTER.format(reason)}", file=sys.stderr, flush=True)
+    os._exit(2)
+
+
+def keep_compilations() -> None:
+    """Keep compiled programs in the user's cache folder, so that the next start is quick.
+
+    JAX_COMPILATION_CACHE_DIR names another folder, JAX_ENABLE_COMPILATION_CACHE=false leaves it.
+    JAX's keys cover program, options, versions and device; what cannot be read is compiled again.
+    """
+    if jax.config.jax_compilation_cache_dir is None:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(root / "jaxharmo" / "compiled"))
 
 
 def leave_cluster() -> None:
