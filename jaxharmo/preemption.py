@@ -44,13 +44,15 @@ class Preemption:
                 threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if not self._handles:
             return
         if self._alone:
             signal.set_wakeup_fd(self._wakeup_before)
             os.close(self._writer)
         signal.signal(signal.SIGTERM, self._before)
+        if self._told and kind is None:
+            raise Preempted(_NOTHING_LOST)
 
     def begin(self) -> None:
         """From here on the work asks ``reached``."""

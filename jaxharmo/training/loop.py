@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,6 @@ def fit(
     ):
         last = _train(config, workdir, batches_from, sources, checkpoints, preemption)
     wait_for_all("saved")
-    if last < config.train.steps:
-        raise Preempted(f"SIGTERM: step {last} is saved; run the same command again to go on")
     return last
 
 
@@ -124,7 +122,8 @@ def _train(
             if saved:
                 checkpoints.save(step, _parts(state))
             if stopped:
-                return step
+                checkpoints.wait()
+                raise Preempted(f"SIGTERM: step {step} is saved; run the same command again")
     return last
 
 
@@ -159,6 +158,8 @@ def _read(step: int, metrics: Metrics, checkpoints: Checkpoints) -> dict[str, fl
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
     broken = [name for name, value in values.items() if not math.isfinite(value)]
     if broken:
+        with suppress(OSError):
+            checkpoints.wait()
         good = max(checkpoints.steps, default=0)
         kept = f"the last good checkpoint is that of step {good}" if good else "none was saved yet"
         raise FloatingPointError(f"step {step}: {', '.join(broken)} not finite; {kept}")

@@ -1,7 +1,7 @@
 """The step on 8 devices is the step on one; what lies where, and what goes between devices."""
 
 import re
-from functools import partial
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -38,6 +38,7 @@ def one_step(devices, *, shard):
     return compiled.as_text(), jax.device_get(metrics), held, jax.device_get(state)
 
 
+@cache
 def initial_state():
     networks = build(SMALL)
     optimizers = build_optimizers(SMALL.optim, networks.__dataclass_fields__)
