@@ -12,7 +12,10 @@ from jaxharmo.checkpoint import Checkpoints
 KILLS = 10
 STEPS = 4 * KILLS
 # A save after every step: most moments lie in one.
-OPTIONS = ("--train.steps", str(STEPS), "--train.checkpoint-every", "1")
+OPTIONS = (
+    *("--train.steps", str(STEPS), "--train.checkpoint-every", "1", "--train.sample-every", "20"),
+    *("--loss.texture", "0", "--loss.diversity", "0"),
+)
 
 
 @pytest.mark.slow

@@ -1,10 +1,15 @@
 """Two processes on one machine are one run, and evaluate once."""
 
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from runs import TRAIN, TRAIN_ONLY, finish, start, state_of
@@ -95,6 +100,30 @@ def test_two_processes_stop_at_one_step_and_evaluate_once(phantom, tmp_path):
     assert "report.html" in finish(first)
     assert "report.html" not in finish(second)
     assert (tmp_path / "eval" / str(step + 1) / "report.html").exists()
+
+
+def test_two_members_save_a_cut_state_stop_together_and_part(tmp_path):
+    port, script = free_port(), Path(__file__).with_name("member.py")
+    words = [sys.executable, script, str(port)]
+    members = [
+        subprocess.Popen(
+            [*words, str(number), tmp_path],
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    while not all((tmp_path / f"started-{number}").exists() for number in range(2)):
+        assert all(member.poll() is None for member in members), members[0].communicate()
+        time.sleep(0.05)
+    members[1].send_signal(signal.SIGTERM)
+    (step,) = {finish(member).split("stopped at ")[1].strip() for member in members}
+    assert Checkpoints(tmp_path).steps == [int(step)]
+    reader = Checkpoints(tmp_path).restore(int(step), {"tree": {"numbers": jnp.zeros(4096)}})
+    expected = np.arange(4096, dtype=np.float32) + int(step)
+    np.testing.assert_array_equal(reader["tree"]["numbers"], expected)
 
 
 def test_a_process_that_finds_no_others_does_not_train_alone(phantom, tmp_path):
