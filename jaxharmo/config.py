@@ -159,6 +159,9 @@ class TrainConfig:
     """Steps between lines of metrics."""
     sample_every: int = 5_000
     """Steps between sample pictures."""
+    shard_state: bool = False
+    """Cut parameters, their average and the optimizers' state into one piece a device (FSDP): less
+    memory on each, more communication. Off: all of it on every device."""
     checkpoint_every: int = 1_000
     """Steps between checkpoints."""
     keep_checkpoints: int = 3

@@ -46,13 +46,11 @@ def config_from_file(path: Path) -> Config:
     return config
 
 
-def train_run(config: Config, workdir: Path, data: Path | None, *, distributed: bool) -> int:
+def train_run(config: Config, workdir: Path, data: Path | None) -> int:
     """Train in ``workdir``, going on where an earlier call stopped; returns the last step.
 
-    Raises ``InputError`` where the folder holds a run of another config.
+    Raises ``InputError`` where the folder holds a run of another config; else as ``fit`` does.
     """
-    if distributed:
-        runtime.start_distributed()
     check(config)
     make_folder(workdir)
     shards = data or (Path(config.data.shards) if config.data.shards else workdir / "phantom")
