@@ -17,6 +17,7 @@ from jaxharmo.ops.glcm import GlcmConfig, check_features
 from jaxharmo.typed import build
 
 FILE_NAME = "config.json"
+Baseline = Literal["histogram", "spectral", "spectral_paired", "combat"]
 FORMAT_VERSION = 1
 
 
@@ -189,12 +190,7 @@ class EvalConfig:
     references: int = 8
     """Reference-guided: slices of the target domain, drawn from the training split where it has
     some, whose mean style is taken."""
-    baselines: tuple[Literal["histogram", "spectral", "spectral_paired", "combat"], ...] = (
-        "histogram",
-        "spectral",
-        "spectral_paired",
-        "combat",
-    )
+    baselines: tuple[Baseline, ...] = ("histogram", "spectral", "spectral_paired", "combat")
     """What the model is compared with."""
     fit_slices: int = 64
     """At most so many slices of a domain fit a baseline, evenly spread."""
