@@ -95,6 +95,8 @@ def combat(
         return None
     rows, patients, target, others = tables
     usable = np.isfinite(rows).all(0) & np.isfinite(target).all(0)
+    # A feature without spread in a domain has no scale to be moved by.
+    usable &= (np.ptp(rows, axis=0) > 0) & (np.ptp(target, axis=0) > 0)
     both = np.concatenate([rows, target])[:, usable]
     labels = np.repeat(["source", "target"], [len(rows), len(target)])
     try:
