@@ -195,7 +195,7 @@ def _moved(pair: PairResult) -> str:
         names,
         before[order].tolist(),
         after[order].tolist(),
-        "Hedges g to the target domain: hollow before, full after",
+        "Hedges g: hollow before, full after",
     )
     return f'<div class="plots">{plot}</div>'
 

@@ -124,8 +124,10 @@ def _verdict_cell(figure: Figure, methods: dict, real: dict) -> str:
     notes = "".join(f"<small>{aside}</small>" for aside in asides)
     if figure.aim == "ceiling":
         return f"<td>{number(after, figure.digits)}{notes}</td>"
-    shown = f"{number(before, figure.digits)} → {number(after, figure.digits)}"
-    nearer = None if before is None else gain(figure, before, after, goal)
+    ends = [number(value, figure.digits) for value in (before, after)]
+    shown = " → ".join(ends)
+    # A change that does not show in the figures is none.
+    nearer = None if before is None or len(set(ends)) < 2 else gain(figure, before, after, goal)
     kind = "" if not nearer or nearer != nearer else "better" if nearer > 0 else "worse"
     return f'<td class="{kind}">{shown}{notes}</td>'
 
