@@ -7,18 +7,16 @@ features; images are gone once they are measured.
 import dataclasses
 import functools
 import math
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxharmo.errors import InputError
-from jaxharmo.evaluation.clock import Clock
+from jaxharmo.evaluation.clock import Clock, in_threads
 from jaxharmo.evaluation.comparisons import Row, compare_slice
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, TITLES, Method
-from jaxharmo.evaluation.samples import Sample, Sampler, chunks, joined
+from jaxharmo.evaluation.samples import Patches, Sample, Sampler, chunks, joined
 from jaxharmo.evaluation.slices import DomainSlices
 from jaxharmo.evaluation.structure import Anatomy, emphysema
 from jaxharmo.ops.intensity import Window
@@ -85,7 +83,9 @@ class RealSlices:
         parts = []
         for numbers in chunks(domain.chosen, domain.grids):
             looks = self.looks(domain, numbers)
-            parts.append(_measured(sampler, domain, numbers, looks, [seen.hu for seen in looks]))
+            patches = sampler.uniform_patches(looks)
+            images = [seen.hu for seen in looks]
+            parts.append(_measured(sampler, domain, numbers, looks, patches, images))
         return joined(parts)
 
 
@@ -120,6 +120,7 @@ class Stream:
             looks = self._real.looks(source, numbers)
             twins = [target.twin(source, number) for number in numbers]
             truths = self._truths(target, twins)
+            patches = self._sampler.uniform_patches(looks)
             images: dict[str, np.ndarray] = {}
             with self._clock("reading"):
                 # Not clipped: kernels acted before any window, so a filter would err at its edges.
@@ -132,7 +133,9 @@ class Stream:
                         functools.partial(Anatomy.of, window=self._window), images[method.name]
                     )
                 parts[method.name].append(
-                    _measured(self._sampler, source, numbers, looks, list(images[method.name]))
+                    _measured(
+                        self._sampler, source, numbers, looks, patches, list(images[method.name])
+                    )
                 )
             with self._clock("structure"):
                 for name, others in made.items():
@@ -225,12 +228,6 @@ def target_density(real: RealSlices, domain: DomainSlices) -> dict[str, float]:
     return {name: _mean([getattr(each, name) for each in found]) for name in ("laa950", "perc15")}
 
 
-def in_threads(function: Callable[..., Any], *arguments: Iterable) -> list:
-    """``map`` with a thread a core: the work is in libraries that let others run."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(function, *arguments))
-
-
 def _mean(values: list[float]) -> float:
     known = [value for value in values if math.isfinite(value)]
     return float(np.mean(known)) if known else math.nan
@@ -246,7 +243,8 @@ def _measured(
     domain: DomainSlices,
     numbers: list[int],
     looks: Sequence[Anatomy],
+    patches: Sequence[Patches],
     images: Sequence[np.ndarray],
 ) -> Sample:
     headers = [domain.headers[number] for number in numbers]
-    return sampler(images, looks, headers, numbers, len(domain.chosen))
+    return sampler(images, looks, headers, patches, numbers, len(domain.chosen))

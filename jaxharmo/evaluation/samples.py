@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from jaxharmo.config import EvalConfig
 from jaxharmo.data.records import SliceHeader
 from jaxharmo.evaluation import texture
-from jaxharmo.evaluation.clock import Clock
+from jaxharmo.evaluation.clock import Clock, in_threads
 from jaxharmo.evaluation.extractors import Extractor
 from jaxharmo.evaluation.features import tile_corners
 from jaxharmo.evaluation.radiomics import Engine, check_engine, radiomic_features
@@ -19,6 +19,7 @@ from jaxharmo.ops.glcm import GlcmConfig
 from jaxharmo.ops.intensity import Window
 
 Hu: TypeAlias = Float[np.ndarray, "h w"]
+Patches: TypeAlias = list[tuple[int, int]]
 
 _GLCM = GlcmConfig()
 _BLOCK = 16
@@ -132,13 +133,14 @@ class Sampler:
         images: Sequence[Hu],
         sources: Sequence[Anatomy],
         headers: Sequence[SliceHeader],
+        patches: Sequence[Patches],
         numbers: Sequence[int],
         total: int,
     ) -> Sample:
         """Features of ``images`` (HU) made of ``sources``, some of a domain's ``total`` slices.
 
-        Tiles and regions depend on the sources alone: a slice and its translations are measured in
-        the same places.
+        ``patches`` are those of ``uniform_patches``. Tiles, patches and regions depend on the
+        sources alone: a slice and its translations are measured in the same places.
         """
         tiles, tile_rows = self._tiles(images, sources, numbers, total)
         deep, deep_rows = {}, {}
@@ -154,10 +156,17 @@ class Sampler:
         with self._clock("radiomics"):
             names, radiomics = self._radiomics(images, masks)
         with self._clock("texture"):
-            profiles = self._profiles(images, masks, sources, headers)
+            profiles = self._profiles(images, masks, patches, headers)
         patients = np.array([header.patient for header in headers])
         rows = np.asarray(numbers, int)
         return Sample(rows, patients, deep, deep_rows, radiomics, names, profiles)
+
+    def uniform_patches(self, sources: Sequence[Anatomy]) -> list[Patches]:
+        """Where the noise of slices and of their translations is measured: once for all methods."""
+        with self._clock("texture"):
+            return in_threads(
+                lambda source: texture.uniform_patches(source.hu, source.tissue.soft), sources
+            )
 
     def _region(self, source: Anatomy) -> Bool[np.ndarray, "h w"]:
         return source.tissue.core if self.roi == "lung" else source.tissue.body
@@ -199,7 +208,7 @@ class Sampler:
         self,
         images: Sequence[Hu],
         masks: Sequence[Bool[np.ndarray, "h w"]],
-        sources: Sequence[Anatomy],
+        patches: Sequence[Patches],
         headers: Sequence[SliceHeader],
     ) -> dict[str, Float[np.ndarray, "n k"]]:
         low, high = self._window
@@ -209,10 +218,9 @@ class Sampler:
             np.pad(np.stack(images), filled), np.pad(np.stack(masks), filled), self._window, _GLCM
         )[: len(images)]
         power, noise = [], []
-        for hu, source, header in zip(images, sources, headers, strict=True):
+        for hu, corners, header in zip(images, patches, headers, strict=True):
             power.append(texture.radial_power(hu, header.spacing).power)
-            patches = texture.uniform_patches(source.hu, source.tissue.soft)
-            noise.append(texture.noise_power(hu, patches, header.spacing).power)
+            noise.append(texture.noise_power(hu, corners, header.spacing).power)
         return {
             "glcm": grids * ((high - low) / (_GLCM.levels - 1)) ** 2,
             "power": np.stack(power),
