@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint of a run: FID, radiomics, structure, and a report."""
+"""Evaluate a checkpoint of a run: distances, radiomics, structure, texture, and a report."""
 
 import dataclasses
 import sys
@@ -9,12 +9,13 @@ import tyro
 
 from jaxharmo import flags
 from jaxharmo.config import EvalConfig, read_config
+from jaxharmo.evaluation.compare import compare_runs
 from jaxharmo.experiment import evaluate_run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Evaluate a checkpoint: distances, radiomics, structure; writes RUN/eval/<step>/report.html.
+    """Evaluate a checkpoint into RUN/eval/<step>/, or compare finished evaluations of runs.
 
     Research use; not a medical device.
     """
@@ -30,9 +31,23 @@ class Evaluate:
     eval: EvalConfig = EvalConfig()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Put the newest evaluations of runs side by side, with tests paired by slice."""
+
+    compare: tuple[Path, ...]
+    """Folders of the runs; the others are compared with the first."""
+    output: Path = Path("comparison")
+    """Folder for comparison.html and comparison.csv."""
+
+
 def main() -> None:
-    """Flags -> config -> evaluate."""
+    """Flags -> config -> evaluate, or compare."""
     args = sys.argv[1:]
+    if any(word.split("=")[0] == "--compare" for word in args):
+        wanted = flags.parse(Compare, args)
+        print(compare_runs(wanted.compare, wanted.output))
+        return
     workdir = flags.peek(args, "--workdir")
     settings = read_config(workdir).eval if workdir else EvalConfig()
     default = Evaluate(workdir=workdir or tyro.MISSING, eval=settings)

@@ -1,1 +1,23 @@
-"""CT harmonization across scanners and reconstruction kernels, in JAX/Flax."""
+"""CT harmonization across scanners and reconstruction kernels, in JAX/Flax.
+
+::
+
+    harmonizer = jaxharmo.load("runs/demo")
+    harmonized = harmonizer(volume_hu, spacing_mm, to="SIEMENS Sensation 16 -- B30f")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxharmo.harmonize.harmonizer import load
+
+__all__ = ["load"]
+
+
+def __getattr__(name: str) -> Any:
+    # Only when asked for: `import jaxharmo` must not start JAX, which is up to the program.
+    if name == "load":
+        from jaxharmo.harmonize.harmonizer import load
+
+        return load
+    raise AttributeError(f"module 'jaxharmo' has no attribute '{name}'")

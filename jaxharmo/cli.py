@@ -9,19 +9,24 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxharmo import flags
-from jaxharmo.config import TextureConfig, check
+from jaxharmo.config import TextureConfig, check, read_config
 from jaxharmo.data.manifest import Manifest, choose_domains, read_manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
-from jaxharmo.data.prepare import prepare
+from jaxharmo.data.prepare import SKIPPED_NAME, Job, PrepareConfig, lost, prepare
 from jaxharmo.errors import InputError
+from jaxharmo.evaluation.domains import StudyConfig, study_domains
+from jaxharmo.evaluation.domains.report import verdict
 from jaxharmo.experiment import config_from_file
-from jaxharmo.harmonize.series import harmonize_series
+from jaxharmo.harmonize.command import Choices, harmonize_command
+from jaxharmo.harmonize.harmonizer import load
+from jaxharmo.harmonize.packaged import write_model
+from jaxharmo.harmonize.stablehlo import export_translation
 from jaxharmo.journal import progress, tell
 from jaxharmo.ops.glcm import GlcmConfig
 from jaxharmo.profiling.glcm import profile_glcm
 from jaxharmo.profiling.input import profile_input
 from jaxharmo.profiling.step import profile_step
-from jaxharmo.translator import load_translator
+from jaxharmo.translator import Precision
 
 Positional = tyro.conf.Positional
 
@@ -42,50 +47,157 @@ class Phantom:
         print(_summary(self.shard_dir, manifest))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Prepare:
-    """DICOM CT series -> slice shards and a manifest."""
+    """CT series (DICOM, or NIfTI with a CSV of domains) -> slice shards and a manifest."""
 
     dicom_dir: Positional[Annotated[Path, tyro.conf.arg(metavar="DICOM_DIR")]]
     """Folder searched for CT series, at any depth and under any file names."""
     shard_dir: Positional[Annotated[Path, tyro.conf.arg(metavar="SHARD_DIR")]]
-    """Folder to write: shards, dataset.json, skipped.csv."""
+    """Folder to write: shards, dataset.json, skipped.csv, warnings.csv."""
+    settings: Annotated[PrepareConfig, tyro.conf.arg(name="", prefix_name=False)] = PrepareConfig()
+    labels: Path | None = None
+    """CSV with the domains of NIfTI volumes: columns file and domain, or kernel; see README."""
+    strict: bool = False
+    """Exit with 1 where a file was not used that the settings did not leave out."""
+    key_file: Path | None = None
+    """CSV to write who is behind the pseudonyms to; not among the shards."""
+    job: Annotated[Job, tyro.conf.arg(name="", prefix_name=False)] = Job()
 
     def run(self) -> None:
         """Prepare and say what was found."""
-        manifest = prepare(self.dicom_dir, self.shard_dir, report=tell)
+        manifest = prepare(
+            self.dicom_dir,
+            self.shard_dir,
+            self.settings,
+            labels=self.labels,
+            key_file=self.key_file,
+            job=self.job,
+            report=tell,
+        )
+        if manifest is None:
+            return
         print(_summary(self.shard_dir, manifest))
+        if self.strict and (count := lost(manifest)):
+            tell(f"error: {count} files not used, see {self.shard_dir / SKIPPED_NAME} (--strict)")
+            sys.exit(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Domains:
+    """Which acquisition factors move texture; which domains to train on."""
+
+    shard_dir: Positional[Annotated[Path, tyro.conf.arg(metavar="SHARD_DIR")]]
+    """Shard set to study."""
+    output: Path | None = None
+    """Folder for report.html, CSVs and domains.json; SHARD_DIR/domains if not given."""
+    settings: Annotated[StudyConfig, tyro.conf.arg(name="", prefix_name=False)] = StudyConfig()
+
+    def run(self) -> None:
+        """Study the set and say what was found."""
+        output = self.output or self.shard_dir / "domains"
+        study = study_domains(
+            self.shard_dir,
+            output,
+            self.settings,
+            lambda items, total: progress(items, total, "domains"),
+        )
+        print("\n".join(verdict(study.effects)))
+        print(f"a domain should be one {study.best}" if study.best else "too few patients to judge")
+        for warning in study.proposal.warnings:
+            tell(f"warning: {warning}")
+        print(f"to train on: {study.proposal.arguments}")
+        print(output / "report.html")
 
 
 @dataclasses.dataclass(frozen=True)
 class Harmonize:
-    """Translate a DICOM CT series into another domain, as a new DICOM series."""
+    """Translate CT series into another domain: DICOM or NIfTI in, the same out.
+
+    The input's grid is kept, voxels outside the training window keep their value, and a summary of
+    what changed lies in a JSON sidecar. The same command again skips what is done.
+    """
 
     input: Positional[Annotated[Path, tyro.conf.arg(metavar="INPUT")]]
-    """Folder with one CT series."""
+    """Folder with a DICOM series or many, at any depth, or a NIfTI file."""
     output: Positional[Annotated[Path, tyro.conf.arg(metavar="OUTPUT")]]
-    """Folder to write; it must not lie in the input."""
-    workdir: Path
+    """Folder (NIfTI: file) to write; where series or targets are many, a folder for each in it."""
+    workdir: Path | None = None
     """Folder of the training run whose model is used."""
-    to: str
-    """Target domain, by its name."""
     step: int | None = None
-    """Checkpoint to use; the newest if not given."""
+    """Checkpoint of the run; the newest if not given."""
+    model: str | None = None
+    """Shipped model by its name, or a folder written by 'jaxharmo export', in place of a run."""
+    to: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Target domain, by its name; again for several; 'all': every domain but the source's own."""
+    like: Path | None = None
+    """Reference series, or NIfTI: its style is taken, in place of its domain's mean."""
+    seed: int | None = None
+    """Draw the style with this seed, in place of the mean."""
+    origin: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Domain of the source, where its headers do not tell."""
+    kernel_tag: Literal["acquired", "target"] = "acquired"
+    """What ConvolutionKernel says in the output."""
+    date: str | None = None
+    """Date and time to write into the output, ISO 8601 or 'now'; if not given, those of the source
+    stay, and two runs give the same bytes."""
+    mixed: bool = False
+    """Folders may hold several series, told apart by their headers."""
+    precision: Precision = "float32"
+    """Of the generator's arithmetic."""
+    batch: int = 8
+    """Slices translated at a time, over all devices."""
+    tile: int | None = None
+    """Largest side of the pieces that a slice is translated in, where memory is short."""
 
     def run(self) -> None:
-        """Translate the series."""
-        translator = load_translator(self.workdir, self.step)
-        translator.check_domain(self.to)
-        count = harmonize_series(
-            translator,
-            self.to,
-            self.input,
-            self.output,
-            model=f"step {translator.step}",
-            digest=translator.digest,
-            report=tell,
+        """Translate."""
+        choices = Choices(
+            to=self.to,
+            like=self.like,
+            seed=self.seed,
+            origin=self.origin,
+            kernel_tag=self.kernel_tag == "target",
+            date=self.date,
+            mixed=self.mixed,
         )
-        print(f"{self.output}: {count} slices as '{self.to}'")
+        harmonizer = load(
+            _one_model(self.workdir, self.model),
+            step=self.step,
+            precision=self.precision,
+            batch=self.batch,
+            tile=self.tile,
+        )
+        count = harmonize_command(self.input, self.output, harmonizer, choices, tell)
+        print(f"{self.output}: {count} harmonized")
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write a model for use elsewhere: as a model folder, or one translation as StableHLO."""
+
+    output: Positional[Annotated[Path, tyro.conf.arg(metavar="OUTPUT")]]
+    """Model folder for --model and jaxharmo.load; with --to, the file of the artefact."""
+    workdir: Path | None = None
+    """Folder of the training run."""
+    step: int | None = None
+    """Checkpoint of the run; the newest if not given."""
+    model: str | None = None
+    """Shipped model by its name, or a model folder, in place of a run."""
+    to: str | None = None
+    """Domain to which the artefact translates (jax.export; CPU, CUDA, ROCm, TPU)."""
+    precision: Precision = "float32"
+    """Of the artefact's arithmetic."""
+
+    def run(self) -> None:
+        """Write it."""
+        model = _one_model(self.workdir, self.model)
+        harmonizer = load(model, step=self.step, precision=self.precision)
+        if self.to is None:
+            write_model(self.output, harmonizer.translator, harmonizer.textures)
+        else:
+            export_translation(harmonizer.translator, self.to, self.output)
+        print(f"{self.output}: written, weights {harmonizer.translator.digest[:12]}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -215,7 +327,9 @@ class Profile:
 Command = (
     Annotated[Phantom, tyro.conf.subcommand("phantom")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Domains, tyro.conf.subcommand("domains")]
     | Annotated[Harmonize, tyro.conf.subcommand("harmonize")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Profile, tyro.conf.subcommand("profile")]
 )
 
@@ -229,6 +343,16 @@ def main() -> None:
     flags.run(
         lambda: flags.parse(Command, sys.argv[1:], prog="jaxharmo", description=description).run()
     )
+
+
+def _one_model(workdir: Path | None, model: str | None) -> Path | str:
+    """The run or the model, of which one must be named."""
+    if workdir is not None and model is None:
+        read_config(workdir)
+        return workdir
+    if model is not None and workdir is None:
+        return model
+    raise InputError("name one model: --workdir RUN, or --model NAME")
 
 
 def _print_figures(figures: dict, path: Path | None) -> None:

@@ -174,16 +174,46 @@ class EvalConfig:
 
     split: Literal["train", "validation", "test"] = "test"
     """Split whose slices are translated."""
+    domains: tuple[str, ...] = ()
+    """Domains to translate between, of those of the run; empty: all."""
     max_slices: int = 0
     """At most so many slices of a domain, evenly spread; 0: all."""
     batch_size: int = 4
     """Slices translated at a time."""
+    guidance: Literal["latent", "reference", "both"] = "both"
+    """Where the target's style comes from: the mapping network, or slices of the target domain."""
+    latents: int = 0
+    """Latent-guided: styles drawn with so many seeds, judged apart; 0: the domain's mean style."""
+    references: int = 8
+    """Reference-guided: slices of the target domain, drawn from the training split where it has
+    some, whose mean style is taken."""
+    baselines: tuple[Literal["histogram", "spectral", "spectral_paired", "combat"], ...] = (
+        "histogram",
+        "spectral",
+        "spectral_paired",
+        "combat",
+    )
+    """What the model is compared with."""
+    fit_slices: int = 64
+    """At most so many slices of a domain fit a baseline, evenly spread."""
     tile: int = 128
     """Side of the tiles that the feature extractor sees, pixels at native spacing."""
+    max_tiles: int = 2048
+    """About so many tiles of a domain at most, an even number of each slice; 0: all."""
+    inception_weights: str = ""
+    """Weights file (pt_inception-2015-12-05-6726825d.pth) for the Inception FID; empty: without."""
+    inception_resize: Literal["torch-fidelity", "pytorch-fid", "clean-fid"] = "clean-fid"
+    """How slices become 299×299 pixels, named after the tool whose figures it matches."""
     radiomics: Literal["native", "pyradiomics"] = "native"
-    """Engine: our own, 42 features, or pyradiomics, 93 and much slower."""
+    """Engine: our own, 42 features, or pyradiomics, 102 and much slower."""
     bin_width: float = 25.0
     """Bin width of radiomic histograms and GLCMs, HU."""
+    resamples: int = 200
+    """Resamples of the patients for intervals."""
+    permutations: int = 199
+    """Permutations of a test."""
+    seed: int = 0
+    """Of references, tiles, resamples and permutations."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -224,7 +254,14 @@ def check(config: Config) -> Config:
         "train.seed": (train.seed >= 0, "must not be negative"),
         "eval.max_slices": (config.eval.max_slices >= 0, "must not be negative"),
         "eval.batch_size": (config.eval.batch_size >= 1, "must be at least 1"),
+        "eval.latents": (config.eval.latents >= 0, "must not be negative"),
+        "eval.references": (config.eval.references >= 1, "must be at least 1"),
+        "eval.fit_slices": (config.eval.fit_slices >= 1, "must be at least 1"),
         "eval.tile": (config.eval.tile >= 32, "must be at least 32"),
+        "eval.max_tiles": (config.eval.max_tiles >= 0, "must not be negative"),
+        "eval.resamples": (config.eval.resamples >= 20, "must be at least 20"),
+        "eval.permutations": (config.eval.permutations >= 19, "must be at least 19"),
+        "eval.seed": (config.eval.seed >= 0, "must not be negative"),
         "eval.bin_width": (config.eval.bin_width > 0, "must be positive"),
     }
     for name in ("width", "max_width", "style_dim", "latent_dim", "mapping_width"):

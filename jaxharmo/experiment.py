@@ -14,7 +14,10 @@ from jaxharmo.data.manifest import Domain, choose_domains, read_manifest
 from jaxharmo.data.phantom import make_phantom
 from jaxharmo.data.pipeline import Share, sample_sources, training_batches
 from jaxharmo.errors import InputError
-from jaxharmo.evaluation.evaluate import evaluate, verdict_table
+from jaxharmo.evaluation.evaluate import evaluate
+from jaxharmo.evaluation.methods import Guidance, guidances
+from jaxharmo.evaluation.slices import DomainSlices
+from jaxharmo.evaluation.verdict import verdict_table
 from jaxharmo.files import make_folder
 from jaxharmo.journal import progress
 from jaxharmo.training.loop import fit
@@ -88,13 +91,20 @@ def evaluate_run(
     data: Path | None = None,
     settings: configs.EvalConfig | None = None,
 ) -> str:
-    """Evaluate a checkpoint into ``RUN/eval/<step>/``; returns the table of its verdict."""
+    """Evaluate a checkpoint into ``RUN/eval/<step>/``; returns the table of its verdict.
+
+    One process does it, on the devices it has, also after a training on several.
+    """
     translator = load_translator(workdir, step, settings)
     config = translator.config
     shards = data or Path(config.data.shards)
     output = workdir / "eval" / str(translator.step)
     model = f"{workdir.name}, step {translator.step}, weights {translator.digest[:12]}"
-    metrics = evaluate(translator, shards, config, output, model=model)
+
+    def guide(training: list[DomainSlices]) -> list[Guidance]:
+        return guidances(translator, training, config.eval)
+
+    metrics = evaluate(guide, shards, config, output, model=model)
     return f"{verdict_table(metrics)}\n{output / 'report.html'}"
 
 

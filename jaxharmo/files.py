@@ -1,8 +1,13 @@
 """Folders and files that a command writes."""
 
+import contextlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxharmo.errors import InputError
+
+PARTIAL_SUFFIX = ".jaxharmo-partial"
 
 
 def make_folder(path: Path) -> None:
@@ -17,6 +22,33 @@ def make_folder(path: Path) -> None:
 
 def write_text(path: Path, text: str, errors: str = "strict") -> None:
     """Write a file under a temporary name first, so that it is never seen half-written."""
+    write_bytes(path, text.encode("utf-8", errors))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name first, so that it is never seen half-written."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", errors=errors, newline="")
+    partial.write_bytes(content)
     partial.replace(path)
+
+
+@contextlib.contextmanager
+def appearing_folder(destination: Path) -> Iterator[Path]:
+    """A folder beside ``destination`` that takes its name if all goes well, else vanishes.
+
+    ``InputError`` where it cannot be made. What a killed run left of it is removed first.
+    """
+    partial = destination.with_name(destination.name + PARTIAL_SUFFIX)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"{destination}: cannot be written ({error.strerror})") from error
+    try:
+        yield partial
+        if destination.exists():
+            destination.rmdir()
+        partial.rename(destination)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

@@ -1,42 +1,72 @@
-"""A trained run as one function: slices in HU and a target domain in, slices in HU out."""
+"""A trained model as functions of slices: HU and a target domain, or a style, in; HU out."""
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Num
+from jax.sharding import AxisType
+from jaxtyping import Array, Float, Int, Num
 
+from jaxharmo import runtime
 from jaxharmo.checkpoint import Checkpoints, find_step
 from jaxharmo.config import Config, EvalConfig, check, read_config
+from jaxharmo.data.crops import body_crops
 from jaxharmo.errors import InputError
 from jaxharmo.models.networks import AVERAGED, Networks, Params, build, init
-from jaxharmo.ops.intensity import Window, denormalize, normalize
+from jaxharmo.ops.intensity import Window, normalize
 
+Precision = Literal["float32", "bfloat16"]
+Style = Float[np.ndarray, "s"]
+
+CT_FLOOR = -1024.0
+"""HU at which the scale of a CT begins; what lies below is padding."""
+HANDOVER = 50.0
+"""Width of the range inside the window, HU, over which a translation gives way to its source."""
 _STYLE_SAMPLES = 256
+_CROPS = 16
 
 
 class Translator:
     """Translates slices with the averaged weights of one checkpoint.
 
-    The style of a domain is the mean of the mapping network's styles over 256 latents of a fixed
-    seed, so a slice has one translation, and all slices of a series have the same style.
+    A style is a value, an array of ``model.style_dim`` numbers: of a domain (``mean_style``), drawn
+    (``latent_style``) or read off slices (``reference_style``). One style for all slices of a
+    series keeps them alike. Slices are spread over the local devices; each size of slices is
+    compiled once, as the batches always have ``config.eval.batch_size`` slices (rounded up to a
+    multiple of the devices in use).
+
+    With ``bfloat16`` the networks compute in that format, but for their norms and their result:
+    what a residual generator adds to a slice is added in float32.
     """
 
-    def __init__(self, config: Config, params: Params, step: int):
+    def __init__(
+        self, config: Config, params: Params, step: int, *, precision: Precision = "float32"
+    ):
         self.config = config
         self.step = step
         self.domains = config.data.domains
+        self.precision = precision
         self._params = params
-        networks = build(config)
-        self._mean_style = jax.jit(partial(_mean_style, networks, config))
-        self._translate = jax.jit(
-            partial(_translate, networks, config.data.window, 2**config.model.downsamples)
+        wanted = config.eval.batch_size
+        devices = jax.local_devices()[:wanted]
+        mesh = jax.make_mesh(
+            (len(devices),), (runtime.DATA,), axis_types=(AxisType.Auto,), devices=devices
         )
+        self._batch = -(-wanted // len(devices)) * len(devices)
+        self._split, self._everywhere = runtime.split_by_batch(mesh), runtime.replicated(mesh)
+        self._generator: Any = jax.device_put(params["generator"], self._everywhere)
+        train = dataclasses.replace(config.train, compute_dtype=precision)
+        networks = build(dataclasses.replace(config, train=train))
+        self._styles = jax.jit(partial(_styles, networks))
+        self._encode = jax.jit(partial(_encode, networks, config.data.window))
+        self._translate = jax.jit(partial(_translate, networks, config))
 
     @cached_property
     def digest(self) -> str:
@@ -47,28 +77,89 @@ class Translator:
             digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()
 
+    @property
+    def params(self) -> Params:
+        """The averaged weights, float32."""
+        return self._params
+
     def check_domain(self, name: str) -> int:
         """Index of a domain; ``InputError`` lists those that exist."""
         if name not in self.domains:
             raise InputError(f"no domain '{name}'; there are: {', '.join(sorted(self.domains))}")
         return self.domains.index(name)
 
-    def __call__(self, hu: Num[np.ndarray, "n h w"], to: str) -> Float[np.ndarray, "n h w"]:
-        """Translate slices of any size, HU in and out, float32.
+    def mean_style(self, to: str) -> Style:
+        """The domain's style: the mapping network's mean over 256 latents of a fixed seed."""
+        return self._mapped(to, _STYLE_SAMPLES, 0).mean(0)
 
-        HU above the training window keep what they exceed it by; HU below it, as in padding, are
-        returned unchanged.
+    def latent_style(self, to: str, seed: int) -> Style:
+        """One style of the domain, drawn by ``seed``."""
+        return self._mapped(to, 1, seed)[0]
+
+    def reference_style(self, hu: Num[np.ndarray, "n h w"], of: str) -> Style:
+        """The style of slices (HU) of the domain ``of``: the mean over crops that cover the body.
+
+        Raises ``InputError`` for a domain that does not exist, or where there is no slice.
         """
-        style = self._mean_style(self._params, self.check_domain(to))
-        translated = [
-            np.asarray(self._translate(self._params, batch, style))[:count]
-            for batch, count in _batches(hu, self.config.eval.batch_size)
+        domain = self.check_domain(of)
+        if not len(hu):
+            raise InputError("a reference style needs at least one slice")
+        data = self.config.data
+        crops = body_crops(hu, data.crop, data.window[0])
+        domains = np.full(_CROPS, domain, np.int32)
+        encoder = self._params["style_encoder"]
+        styles = [
+            np.asarray(self._encode(encoder, batch, domains))[:count]
+            for batch, count in _batches(crops, _CROPS)
         ]
-        return np.concatenate(translated) if translated else np.zeros(hu.shape, np.float32)
+        return np.concatenate(styles).mean(0)
+
+    def translate(self, hu: Num[np.ndarray, "n h w"], style: Style) -> Float[np.ndarray, "n h w"]:
+        """Translate slices of any size to a style, HU in and out, float32.
+
+        Voxels outside the training window are returned as they are. Over the last ``HANDOVER`` HU
+        below its upper end the translation fades into the source (smoothstep); likewise above its
+        lower end, unless that is the floor of the CT scale: nothing but padding lies below it.
+        Translations are not clipped to the window, but to the floor, as scanners do.
+        """
+        target = jax.device_put(np.asarray(style, np.float32), self._everywhere)
+        running: deque[tuple[Array, int]] = deque()
+        translated = np.empty(hu.shape, np.float32)
+        done = 0
+        for batch, count in [*_batches(hu, self._batch), (None, 0)]:
+            if batch is not None:
+                placed = jax.device_put(batch, self._split)
+                running.append((self._translate(self._generator, placed, target), count))
+            # One batch computes while the one before comes back.
+            while len(running) > (batch is not None):
+                result, count = running.popleft()
+                translated[done : done + count] = np.asarray(result)[:count]
+                done += count
+        return translated
+
+    def bound(self, style: Style) -> Callable[[Float[Array, "n h w"]], Float[Array, "n h w"]]:
+        """``translate`` to one style as a pure function for JAX to trace; weights are constants."""
+        # Off the devices: what is placed on several of them would only run on as many.
+        weights, constant = jax.tree.map(np.asarray, (self._generator, style))
+        return lambda hu: self._translate(weights, hu, constant)
+
+    def __call__(self, hu: Num[np.ndarray, "n h w"], to: str) -> Float[np.ndarray, "n h w"]:
+        """Translate slices to the mean style of a domain; see ``translate``."""
+        return self.translate(hu, self.mean_style(to))
+
+    def _mapped(self, to: str, count: int, seed: int) -> Float[np.ndarray, "n s"]:
+        domain = self.check_domain(to)
+        latents = jax.random.normal(jax.random.key(seed), (count, self.config.model.latent_dim))
+        domains = np.full(count, domain, np.int32)
+        return np.asarray(self._styles(self._params["mapping_network"], latents, domains))
 
 
 def load_translator(
-    workdir: Path | str, step: int | None = None, settings: EvalConfig | None = None
+    workdir: Path | str,
+    step: int | None = None,
+    settings: EvalConfig | None = None,
+    *,
+    precision: Precision = "float32",
 ) -> Translator:
     """The run in ``workdir`` at ``step``, or at its newest checkpoint.
 
@@ -81,46 +172,81 @@ def load_translator(
     if settings:
         config = check(dataclasses.replace(config, eval=settings))
     step = find_step(workdir, step)
-    networks = build(config)
-    like = jax.eval_shape(lambda key: init(networks, config, key), jax.random.key(0))
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    averaged = {
-        name: jax.tree.map(lambda leaf: leaf.update(sharding=device), like[name])
-        for name in AVERAGED
-    }
+    averaged = jax.tree.map(lambda leaf: leaf.update(sharding=device), averaged_shapes(config))
     with Checkpoints(workdir) as checkpoints:
-        return Translator(config, checkpoints.restore(step, {"ema": averaged})["ema"], step)
+        params = checkpoints.restore(step, {"ema": averaged})["ema"]
+    return Translator(config, params, step, precision=precision)
 
 
-def _batches(hu: Num[np.ndarray, "n h w"], size: int) -> Iterator[tuple[np.ndarray, int]]:
+def averaged_shapes(config: Config) -> dict[str, Any]:
+    """Shapes and types of the averaged weights of a model with this config."""
+    networks = build(config)
+    shapes = jax.eval_shape(lambda key: init(networks, config, key), jax.random.key(0))
+    return {name: shapes[name] for name in AVERAGED}
+
+
+def _batches(
+    slices: Num[np.ndarray, "n h w"], size: int
+) -> Iterator[tuple[Float[np.ndarray, "b h w"], int]]:
     """Batches of one size, the last one filled up so that one compilation serves all."""
-    for start in range(0, len(hu), size):
-        batch = hu[start : start + size].astype(np.float32)
-        missing = min(size, len(hu)) - len(batch)
+    for start in range(0, len(slices), size):
+        batch = slices[start : start + size].astype(np.float32)
+        missing = size - len(batch)
         yield np.pad(batch, ((0, missing), (0, 0), (0, 0)), mode="edge"), len(batch)
 
 
-def _mean_style(
-    networks: Networks, config: Config, params: Params, domain: Array
-) -> Float[Array, "s"]:
-    latents = jax.random.normal(jax.random.key(0), (_STYLE_SAMPLES, config.model.latent_dim))
-    domains = jnp.full(_STYLE_SAMPLES, domain)
-    styles = networks.mapping_network.apply({"params": params["mapping_network"]}, latents, domains)
-    return jnp.mean(jnp.asarray(styles), axis=0)
+def _styles(
+    networks: Networks, params: dict, latents: Float[Array, "n z"], domains: Int[Array, "n"]
+) -> Float[Array, "n s"]:
+    return jnp.asarray(networks.mapping_network.apply({"params": params}, latents, domains))
+
+
+def _encode(
+    networks: Networks,
+    window: Window,
+    params: dict,
+    hu: Float[Array, "n c c"],
+    domains: Int[Array, "n"],
+) -> Float[Array, "n s"]:
+    images = normalize(hu, window)[..., None]
+    return jnp.asarray(networks.style_encoder.apply({"params": params}, images, domains))
 
 
 def _translate(
     networks: Networks,
-    window: Window,
-    multiple: int,
-    params: Params,
+    config: Config,
+    params: dict,
     hu: Float[Array, "n h w"],
     style: Float[Array, "s"],
 ) -> Float[Array, "n h w"]:
+    window = config.data.window
     height, width = hu.shape[1:]
+    multiple = 2**config.model.downsamples
     padding = ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0))
-    image = jnp.pad(normalize(hu, window)[..., None], padding, mode="edge")
-    styles = jnp.broadcast_to(style, (len(hu), *style.shape))
-    image = networks.generator.apply({"params": params["generator"]}, image, styles)
-    translated = denormalize(jnp.asarray(image)[:, :height, :width, 0], window)
-    return jnp.where(hu < window[0], hu, translated + jnp.maximum(hu - window[1], 0))
+    image = normalize(hu, window)[..., None]
+    if multiple > 1:
+        image = jnp.pad(image, padding, mode="edge")
+    styles = jnp.broadcast_to(style, (hu.shape[0], *style.shape))
+    made = networks.generator.apply({"params": params}, image, styles)
+    made = jnp.asarray(made)[:, :height, :width, 0]
+    translated = (made + 1) * ((window[1] - window[0]) / 2) + window[0]
+    return _hand_over(hu, jnp.maximum(translated, CT_FLOOR), window)
+
+
+def _hand_over(
+    hu: Float[Array, "n h w"], translated: Float[Array, "n h w"], window: Window
+) -> Float[Array, "n h w"]:
+    """The translation inside ``window``, the source outside, and a blend towards the ends."""
+    low, high = window
+    weight = _smoothstep((high - hu) / HANDOVER)
+    if low > CT_FLOOR:
+        weight *= _smoothstep((hu - low) / HANDOVER)
+    blended = hu + weight * (translated - hu)
+    return jnp.where((hu < low) | (hu > high), hu, blended)
+
+
+def _smoothstep(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """0 below 0, 1 above 1, 3x² - 2x³ between."""
+    x = jnp.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)

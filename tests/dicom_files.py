@@ -9,7 +9,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from jaxharmo.data.prepare.headers import quiet
+from jaxharmo.data.prepare.elements import quiet
 
 PADDING = -2000
 SECRETS = ("DOE^JANE", "HOSPITAL-4711", "19991231")
@@ -38,10 +38,11 @@ def ct_slice(
     padded: bool = False,
     spacing: float = 0.75,
     step: float = 2.5,
+    size: int = 64,
     **tags: object,
 ) -> Dataset:
     """One slice; ``tags`` overrides elements by keyword, ``None`` removes one."""
-    pixels = hounsfield(index) + np.int16(1024)
+    pixels = hounsfield(index, size) + np.int16(1024)
     if padded:
         pixels[:4] = PADDING
     values = {
@@ -67,8 +68,8 @@ def ct_slice(
         "SliceThickness": 5,
         "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
         "ImagePositionPatient": [-24, -24, step * index],
-        "Rows": 64,
-        "Columns": 64,
+        "Rows": size,
+        "Columns": size,
         "SamplesPerPixel": 1,
         "PhotometricInterpretation": "MONOCHROME2",
         "BitsAllocated": 16,
@@ -95,7 +96,7 @@ def save(dataset: Dataset, path: Path, syntax: UID = ExplicitVRLittleEndian) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "1.2.3")
     dataset.file_meta.TransferSyntaxUID = syntax
     with quiet():
         dataset.save_as(path, enforce_file_format=True)

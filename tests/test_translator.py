@@ -1,16 +1,18 @@
-import jax
 import numpy as np
 import pytest
+from random_weights import random_weights
 from small import SMALL, replace
 
+from jaxharmo.data.crops import body_crops
 from jaxharmo.errors import InputError
-from jaxharmo.models.networks import build, init
-from jaxharmo.translator import Translator
+from jaxharmo.models.networks import build
+from jaxharmo.ops.intensity import normalize
+from jaxharmo.translator import CT_FLOOR, HANDOVER, Translator, _hand_over
 
 
 def make(**model):
     config = replace(SMALL, model=model, eval={"batch_size": 2})
-    return Translator(config, init(build(config), config, jax.random.key(0)), 7)
+    return Translator(config, random_weights(config), 7)
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +32,85 @@ def test_any_size_and_number_of_slices(hu):
 
 
 def test_a_generator_that_changes_nothing_keeps_every_value(hu):
-    np.testing.assert_allclose(make(residual=True)(hu, "A"), hu, atol=1e-3)
+    config = replace(SMALL, model={"residual": True})
+    weights = random_weights(config, last=0)
+    np.testing.assert_allclose(Translator(config, weights, 0)(hu, "A"), hu, atol=1e-3)
 
 
-def test_padding_below_the_window_is_untouched_and_bone_above_keeps_its_excess(hu):
+def test_what_lies_outside_the_window_is_untouched(hu):
     translated = make()(hu, "C")
-    np.testing.assert_array_equal(translated[0, 0, :2], hu[0, 0, :2])
-    assert 500 + -1024 <= translated[0, 0, 2] <= 500 + 400
-    assert np.delete(translated.ravel(), [0, 1, 2]).max() <= 400
+    np.testing.assert_array_equal(translated[0, 0, :3], hu[0, 0, :3])
+    assert np.abs(translated - hu).max() > 100
+    assert np.delete(translated.ravel(), [0, 1, 2]).min() >= CT_FLOOR
+
+
+def far(x):
+    """Stands for a translation that is everywhere far above the source."""
+    return np.full_like(x, 500)
+
+
+@pytest.mark.parametrize("window", [(-1024.0, 400.0), (-900.0, 300.0)])
+def test_the_hand_over_is_smooth(window):
+    ramp = np.arange(-1100, 500, dtype=np.float32)[None, None]
+    low, high = window
+    change = np.asarray(_hand_over(ramp, far(ramp), window) - ramp)[0, 0]
+    outside = (ramp[0, 0] < low) | (ramp[0, 0] > high)
+    np.testing.assert_array_equal(change[outside], 0)
+    whole = (ramp[0, 0] > low + HANDOVER) & (ramp[0, 0] < high - HANDOVER)
+    np.testing.assert_array_equal(change[whole], (far(ramp) - ramp)[0, 0, whole])
+    # Steps of the change from one HU to the next; the floor of the CT scale is the only jump.
+    steps = np.abs(np.diff(change))
+    floor = ramp[0, 0, 1:] == CT_FLOOR
+    limit = 1.5 / HANDOVER * (500 - low)
+    assert steps[~floor].max() < limit
+    assert (steps[floor] > limit).all() == (low == CT_FLOOR)
+
+
+def test_styles_are_values(hu):
+    translator = make()
+    mean, drawn = translator.mean_style("B"), translator.latent_style("B", 1)
+    assert mean.shape == drawn.shape == translator.reference_style(hu, of="A").shape == (6,)
+    np.testing.assert_array_equal(drawn, translator.latent_style("B", 1))
+    many = np.stack([translator.latent_style("B", seed) for seed in range(200)])
+    spread = many.std(0) / np.sqrt(len(many))
+    assert (np.abs(many.mean(0) - mean) < 6 * spread).all()
+    assert np.abs(many[0] - many[1]).max() > 1e-4
+    np.testing.assert_array_equal(translator(hu, "B"), translator.translate(hu, mean))
+    assert np.abs(translator.translate(hu, many[0]) - translator(hu, "A")).max() > 1
+
+
+def test_a_reference_style_is_the_mean_over_its_crops(hu):
+    translator = make()
+    networks, config = build(translator.config), translator.config
+    crops = body_crops(hu, config.data.crop, config.data.window[0])
+    assert crops.shape[1:] == (32, 32)
+    images = normalize(crops, config.data.window)[..., None]
+    domains = np.full(len(crops), 1)
+    params = {"params": translator.params["style_encoder"]}
+    styles = networks.style_encoder.apply(params, images, domains)
+    np.testing.assert_allclose(
+        translator.reference_style(hu, of="B"), np.mean(styles, 0), rtol=1e-4, atol=1e-5
+    )
+    with pytest.raises(InputError, match="at least one slice"):
+        translator.reference_style(hu[:0], of="B")
+
+
+def test_one_compilation_a_size(hu):
+    translator = make()
+    for count in (5, 1, 2, 3):
+        translator(hu[:count], "A")
+    assert translator._translate._cache_size() == 1
+
+
+def test_bfloat16_is_near(hu):
+    config = replace(SMALL, model={"residual": True, "instance_norm": False})
+    weights = random_weights(config, last=0.05)
+    exact, rough = (
+        Translator(config, weights, 7, precision=name)(hu, "A") for name in ("float32", "bfloat16")
+    )
+    change = np.abs(exact - hu)[:, 2:]
+    assert change.mean() > 5
+    assert 0 < np.abs(exact - rough).mean() < 0.01 * change.mean()
 
 
 def test_targets_differ(hu):

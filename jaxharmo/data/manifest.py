@@ -63,6 +63,10 @@ class Manifest:
     """Pairs of domain names that hold reconstructions of the same acquisitions."""
     series: dict[str, Acquisition] = dataclasses.field(default_factory=dict)
     """By the pseudonym of the series."""
+    preprocessing: dict[str, str] = dataclasses.field(default_factory=dict)
+    """What was done to the pixels beyond conversion to HU and clipping; mostly nothing."""
+    skipped: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Why slices and files were not used, and how many of them."""
     provenance: dict[str, str]
     """How the set was made: the tool, its version, its settings."""
 

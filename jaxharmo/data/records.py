@@ -11,6 +11,8 @@ import struct
 import numpy as np
 from jaxtyping import Int16
 
+WRITER_OPTIONS = "group_size:1,zstd:1"
+"""Of ArrayRecord files: in groups of one, a random read fetches one slice, not its neighbours."""
 _LENGTH = struct.Struct("<I")
 
 
@@ -36,6 +38,10 @@ class SliceHeader:
     """Between rows and between columns, mm."""
     body: tuple[int, int, int, int]
     """Bounding box of the body, pixels: top, left, bottom, right (the last two exclusive)."""
+    lung: tuple[int, int, int, int] | None = None
+    """Bounding box of the lungs; none where they were not looked for or not found."""
+    origin: tuple[int, int] = (0, 0)
+    """Row and column of the first pixel in the uncropped slice."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from grain.sources import ArrayRecordDataSource
 
 from jaxharmo.data.manifest import Domain, shard_paths
-from jaxharmo.data.records import Slice, decode, encode
+from jaxharmo.data.records import WRITER_OPTIONS, Slice, decode, encode
 from jaxharmo.errors import InputError
 
 SHARD_BYTES = 256 * 2**20
@@ -45,8 +45,7 @@ class ShardWriter:
     def _open_shard(self) -> Any:
         self._close_shard()
         self._partials.append(self._folder / f"{self._slug}-{len(self._partials):05d}.partial")
-        # group_size 1: a random read fetches one slice, not its neighbours.
-        return ArrayRecordWriter(str(self._partials[-1]), "group_size:1,zstd:1")
+        return ArrayRecordWriter(str(self._partials[-1]), WRITER_OPTIONS)
 
     def _close_shard(self) -> None:
         if self._writer is not None:

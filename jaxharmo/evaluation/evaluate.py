@@ -1,47 +1,81 @@
-"""Judge a translation between domains: every figure before and after.
+"""Judge a translation between domains: every method before, after, and beside its rivals.
 
-``metrics.json``, with null where a figure has no meaning::
+``metrics.json``, format version 2, with null where a figure has no meaning::
 
-    {"format_version": 1, "model": ..., "split": ..., "window_hu": [low, high], "tile": pixels,
-     "extractor": "EfficientNet-Lite0",
+    {"format_version": 2, "model": ..., "split": ..., "fitted_on": split of
+     baselines and references, "window_hu": [low, high], "tile": pixels,
+     "extractors": ["FD-Lite0", ...],
      "radiomics": {"engine": ..., "bin_width_hu": ..., "roi": "lung" | "body", "features": count},
-     "domains": [{"name", "slices", "tiles", "rois"}],
-     "pairs": [{"source", "target", "slices", "paired", "scores": SCORES}],
+     "settings": the section eval of the config, "shards": digest of the slices looked at,
+     "methods": {method: title}, "models": [methods that are the model under a guidance],
+     "domains": [{"name", "slices", "patients", "tiles", "rois", "floor": {figure: value}}],
+     "pairs": [{"source", "target", "slices", "paired", "patients": {"source", "target", "shared"},
+                "scores": SCORES, "intervals": {figure: {method: [low, high]}},
+                "target": {figure: value of the real target domain}}],
      "mean": SCORES over the pairs, "seconds": {part: s}}
 
-SCORES, each {"before", "after"}: ``rmse_hu`` (against the paired truth; root of the mean over
-slices of the mean square), ``fd_lite0_texture`` and ``fd_lite0_semantic`` (Fréchet distance to the
-target domain), ``radiomics_significant`` (features that differ from the target domain: Welch, false
-discovery rate 5 %), ``radiomics_median_abs_g`` (Hedges g); and each {"translation", "truth"},
-measured against the source: ``lung_dice``, ``edges``, ``shift_hu_lung``, ``shift_hu_soft_tissue``.
-"truth" is what the paired truth itself scores: the mark that a perfect translation would reach.
+SCORES are {figure: {method: value}}. Methods: ``before`` (the source as it is), ``after`` (the
+model; further guidances follow as ``after_2`` and so on), ``histogram``, ``spectral``,
+``spectral_paired``, ``combat`` (radiomics only), ``ceiling`` (the paired real slice). Figures are
+listed, with units and how to read them, in ``figures.FIGURES``; ``mmd_p`` and ``permanova_p`` are
+permutation p values. Intervals are 95 %, by resampling patients. ``floor`` is what two halves of a
+real domain score against each other.
 
-``fid.csv``, ``radiomics.csv`` (a row a feature) and ``edges.csv`` (a row a slice: all that compares
-it with its source and its truth) hold the details, pair by pair.
+``fid.csv`` (a row a pair, distance and method), ``radiomics.csv`` (a row a pair, method, unit and
+feature), ``edges.csv`` (a row a pair, method and slice: all that is measured slice by slice),
+``texture.csv`` (a row a pair, method and bin) and ``scores.csv`` (every figure) hold the details.
 
 Everything is clipped to ``config.data.window`` first. Regions (body, lung) come from the source and
-hold before and after. Radiomics and the shift in the lung are measured 3 pixels off its border;
+hold for all methods. Radiomics and the shift in the lung are measured 3 pixels off its border;
 where some domain shows a lung on fewer than two slices, radiomics are measured in the body instead,
 for all domains.
 """
 
-from collections.abc import Callable
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from jaxharmo.config import Config
-from jaxharmo.evaluation.pairs import PairJudge, Translate
+from jaxharmo.evaluation.cache import kept_sample
+from jaxharmo.evaluation.clock import Clock
+from jaxharmo.evaluation.comparisons import Row
+from jaxharmo.evaluation.extractors import open_extractors
+from jaxharmo.evaluation.methods import (
+    AFTER,
+    BEFORE,
+    CEILING,
+    COMBAT,
+    TITLES,
+    Baselines,
+    Guidance,
+    Method,
+)
+from jaxharmo.evaluation.outcome import PairResult
+from jaxharmo.evaluation.pairs import RealSlices, Stream, Trial, target_density
 from jaxharmo.evaluation.results import mean_scores, write_results
-from jaxharmo.evaluation.slices import open_domains
+from jaxharmo.evaluation.samples import Sample, Sampler, tile_count
+from jaxharmo.evaluation.scores import (
+    Scores,
+    combat,
+    feature_means,
+    floor,
+    mean_profiles,
+    score,
+)
+from jaxharmo.evaluation.slices import DomainSlices, open_domains, open_training
 from jaxharmo.journal import tell
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-_NAME = 19
-"""Longest name of a domain in the verdict, characters."""
+Guide = Callable[[list[DomainSlices]], Sequence[Guidance]]
+"""The slices that may be references, by domain -> the model under each guidance."""
 
 
 def evaluate(
-    translate: Translate,
+    guide: Guide,
     shards: Path,
     config: Config,
     output: Path,
@@ -51,106 +85,188 @@ def evaluate(
 ) -> dict:
     """Evaluate every ordered pair of domains, write ``output`` and return what is in metrics.json.
 
-    ``translate(slices in HU, name of the target domain)`` gives slices in HU of the same shape.
-    ``output`` receives metrics.json, fid.csv, radiomics.csv, edges.csv and report.html; it appears,
-    or is replaced, only when all is written. Raises ``InputError`` for shards or splits that do not
-    hold what is asked, and where a translation is not finite.
+    ``output`` receives metrics.json, the tables and report.html; it appears, or is replaced, only
+    when all is written. Raises ``InputError`` for shards or splits that do not hold what is asked,
+    and where a translation is not finite.
     """
-    judge = PairJudge(translate, open_domains(shards, config, report), config, model)
-    domains = judge.domains
-    real = {}
-    for domain in domains:
-        report(f"measuring {domain.name}: {len(domain.chosen)} slices")
-        real[domain.name] = judge.real_sample(domain)
-    pairs = []
-    for source in domains:
-        for target in domains:
-            if source is not target:
-                report(f"translating {source.name} → {target.name}")
-                pairs.append(judge.pair(source, target, real[source.name], real[target.name]))
-    metrics = {
-        "format_version": FORMAT_VERSION,
-        "model": model,
-        "split": config.eval.split,
-        "window_hu": list(config.data.window),
-        "tile": config.eval.tile,
-        "extractor": "EfficientNet-Lite0",
-        "radiomics": {
-            "engine": judge.engine,
-            "bin_width_hu": config.eval.bin_width,
-            "roi": judge.roi,
-            "features": max(len(pair.features) for pair in pairs),
-        },
-        "domains": [
-            {
-                "name": domain.name,
-                "slices": len(domain.chosen),
-                "tiles": len(real[domain.name].deep["texture"]),
-                "rois": len(real[domain.name].radiomics),
-            }
-            for domain in domains
-        ],
-        "pairs": [pair.summary for pair in pairs],
-        "mean": mean_scores([pair.summary["scores"] for pair in pairs]),
-        "seconds": {part: round(seconds, 2) for part, seconds in judge.seconds.items()},
-    }
-    return write_results(output, metrics, pairs)
+    return _Evaluation(guide, shards, config, model, report).run(output)
 
 
-def verdict_table(metrics: dict) -> str:
-    """The short table for the console: one row a pair, then their mean; at most 100 columns."""
-    names = [domain["name"] for domain in metrics["domains"]]
-    short = dict(zip(names, _shortened(names), strict=True))
-    rows = [["source → target", "RMSE HU", "FD texture", "lung Dice", "edges"]]
-    for pair in metrics["pairs"]:
-        title = f"{short[pair['source']]} → {short[pair['target']]}"
-        rows.append([title, *_cells(pair["scores"])])
-    if len(metrics["pairs"]) > 1:
-        rows.append(["mean", *_cells(metrics["mean"])])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+class _Evaluation:
+    def __init__(
+        self,
+        guide: Guide,
+        shards: Path,
+        config: Config,
+        model: str,
+        report: Callable[[str], None],
+    ):
+        self._shards, self._config, self._settings = shards, config, config.eval
+        self._model, self._report = model, report
+        self._clock = Clock()
+        window = config.data.window
+        self._domains = open_domains(shards, config, report)
+        training = open_training(shards, self._domains)
+        self._guidances = guide(training)
+        self._baselines = Baselines(training, self._settings, window)
+        self._extractors = open_extractors(self._settings)
+        self._sampler = Sampler(self._settings, window, self._extractors, self._clock)
+        self._real = RealSlices(window, self._clock)
+        self._stream = Stream(self._real, self._sampler, window, self._clock, model)
+
+    def run(self, output: Path) -> dict:
+        with self._clock("reading"):
+            sized = [domain.shapes for domain in self._domains]
+        assert all(sized), "a domain has at least one slice"
+        if not all(map(self._real.shows_lung, self._domains)):
+            self._sampler.roi = "body"
+        samples = {domain.name: self._sample(domain) for domain in self._domains}
+        densities = {domain.name: target_density(self._real, domain) for domain in self._domains}
+        pairs = [
+            self._pair(source, target, samples, densities[target.name])
+            for source in self._domains
+            for target in self._domains
+            if source is not target
+        ]
+        self._report(self._clock.line())
+        return write_results(output, self._metrics(samples, pairs), pairs)
+
+    def _sample(self, domain: DomainSlices) -> Sample:
+        self._report(f"measuring {domain.name}: {len(domain.chosen)} slices")
+        sample, found = kept_sample(
+            self._shards,
+            domain,
+            self._sampler.description,
+            lambda: self._real.sample(domain, self._sampler),
         )
-        for row in rows
+        if found:
+            self._report(f"  features of {domain.name} found in {self._shards.name}/features")
+        return sample
+
+    def _pair(
+        self,
+        source: DomainSlices,
+        target: DomainSlices,
+        samples: dict[str, Sample],
+        density: dict[str, float],
+    ) -> PairResult:
+        self._report(f"translating {source.name} → {target.name}")
+        before, wanted = samples[source.name], samples[target.name]
+        paired = any(target.twin(source, number) is not None for number in source.chosen)
+        with self._clock("baselines"):
+            fitted = self._baselines.methods(source.name, target.name, paired=paired)
+        methods = [*self._models(target.name), *fitted]
+        trials, example = self._stream.run(source, target, methods, before, wanted)
+        with self._clock("statistics"):
+            trials = {name: _with_distance(trial, wanted) for name, trial in trials.items()}
+            scores = self._scores(trials, wanted)
+        whose = {name: set(samples[name].patients.tolist()) for name in (source.name, target.name)}
+        shared = whose[source.name] & whose[target.name]
+        summary = {
+            "source": source.name,
+            "target": target.name,
+            "slices": len(trials[BEFORE].rows),
+            "paired": len(trials[CEILING].rows) if CEILING in trials else 0,
+            "patients": {
+                "source": len(whose[source.name]),
+                "target": len(whose[target.name]),
+                "shared": len(shared),
+            },
+            "target_values": density,
+        }
+        # Features of tiles are many: only what the files show of them is kept.
+        return PairResult(
+            summary,
+            {name: trial.title for name, trial in trials.items()},
+            {name: trial.rows for name, trial in trials.items()},
+            scores,
+            {name: mean_profiles(trial.sample) for name, trial in trials.items()},
+            mean_profiles(wanted),
+            {name: tile_count(trial.sample) for name, trial in trials.items()},
+            wanted.names,
+            feature_means(wanted),
+            example,
+        )
+
+    def _models(self, to: str) -> list[Method]:
+        names = [AFTER, *(f"{AFTER}_{n}" for n in range(2, len(self._guidances) + 1))]
+        return [
+            Method(name, each.title, lambda hu, _, each=each: each.translate(hu, to), model=True)
+            for name, each in zip(names, self._guidances, strict=True)
+        ]
+
+    def _scores(self, trials: dict[str, Trial], wanted: Sample) -> dict[str, Scores]:
+        truth = trials.get(CEILING)
+        scores = {
+            name: score(
+                trial,
+                wanted,
+                truth,
+                self._settings,
+                intervals_of_sets=name == BEFORE or name.startswith(AFTER),
+            )
+            for name, trial in trials.items()
+        }
+        if COMBAT in self._settings.baselines:
+            moved = combat(trials[BEFORE], wanted, truth, self._settings)
+            scores |= {COMBAT: moved} if moved else {}
+        return scores
+
+    def _metrics(self, samples: dict[str, Sample], pairs: list[PairResult]) -> dict:
+        settings = self._settings
+        digests = [domain.digest for domain in self._domains]
+        titles = {name: title for pair in pairs for name, title in pair.titles.items()}
+        if any(COMBAT in pair.scores for pair in pairs):
+            titles[COMBAT] = TITLES[COMBAT]
+        titles[CEILING] = titles.pop(CEILING, TITLES[CEILING])
+        summaries = [pair.summary | pair.figures for pair in pairs]
+        return {
+            "format_version": FORMAT_VERSION,
+            "model": self._model,
+            "split": settings.split,
+            "fitted_on": self._baselines.fitted_on,
+            "window_hu": list(self._config.data.window),
+            "tile": settings.tile,
+            "extractors": [extractor.title for extractor in self._extractors],
+            "radiomics": {
+                "engine": self._sampler.engine,
+                "bin_width_hu": settings.bin_width,
+                "roi": self._sampler.roi,
+                "features": max(len(sample.names) for sample in samples.values()),
+            },
+            "settings": dataclasses.asdict(settings),
+            "shards": hashlib.sha256("".join(digests).encode()).hexdigest(),
+            "methods": titles,
+            "models": [name for name in titles if name.startswith(AFTER)],
+            "domains": [
+                {
+                    "name": domain.name,
+                    "slices": len(domain.chosen),
+                    "patients": len(set(samples[domain.name].patients.tolist())),
+                    "tiles": tile_count(samples[domain.name]),
+                    "rois": int(samples[domain.name].shown.sum()),
+                    "floor": floor(samples[domain.name], settings),
+                }
+                for domain in self._domains
+            ],
+            "pairs": summaries,
+            "mean": mean_scores([pair["scores"] for pair in summaries]),
+            "seconds": {part: round(took, 2) for part, took in self._clock.seconds.items()},
+        }
+
+
+def _with_distance(trial: Trial, wanted: Sample) -> Trial:
+    """Adds to each row how far the slice's radiomics are from the target domain."""
+    sample = trial.sample
+    far = np.full(len(sample.numbers), np.nan)
+    if sample.shown.any() and wanted.shown.sum() > 1:
+        target = wanted.radiomics[wanted.shown]
+        spread = target.std(0, ddof=1)
+        varied = spread > 0
+        z = np.abs(sample.radiomics[sample.shown] - target.mean(0))[:, varied] / spread[varied]
+        far[sample.shown] = np.median(z, axis=1) if varied.any() else np.nan
+    by_number = dict(zip(sample.numbers.tolist(), far.tolist(), strict=True))
+    rows: list[Row] = [
+        row | {"radiomics_z": by_number.get(int(row["slice"]), float("nan"))} for row in trial.rows
     ]
-    note = "before → after; Dice and edges: translation (what the paired truth scores)"
-    return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:], note])
-
-
-def _cells(scores: dict) -> list[str]:
-    def change(name: str) -> str:
-        before, after = scores[name]["before"], scores[name]["after"]
-        return "—" if before is None or after is None else f"{_figure(before)} → {_figure(after)}"
-
-    def kept(name: str, digits: int) -> str:
-        made, truth = scores[name]["translation"], scores[name]["truth"]
-        if made is None:
-            return "—"
-        return f"{made:.{digits}f}" + ("" if truth is None else f" ({truth:.{digits}f})")
-
-    return [change("rmse_hu"), change("fd_lite0_texture"), kept("lung_dice", 3), kept("edges", 2)]
-
-
-def _figure(value: float) -> str:
-    return f"{value:.1f}" if abs(value) < 999.95 else f"{value:.0f}"
-
-
-def _shortened(names: list[str]) -> list[str]:
-    """The first of these that fits ``_NAME`` and keeps names apart: whole, kernel alone, cut."""
-    kernels = [name.rpartition(" -- ")[2] for name in names]
-    cut = [_cut(name, kernel) for name, kernel in zip(names, kernels, strict=True)]
-    numbered = [f"{number}: {name}"[:_NAME] for number, name in enumerate(names, start=1)]
-    for short in (names, kernels, cut):
-        if len(set(short)) == len(names) and max(map(len, short)) <= _NAME:
-            return short
-    return numbered
-
-
-def _cut(name: str, kernel: str) -> str:
-    """The kernel, as far as it fits, and the beginning of the scanner."""
-    if len(name) <= _NAME:
-        return name
-    tail = kernel[: _NAME - 6]
-    return f"{name[: _NAME - len(tail) - 2]}… {tail}"
+    return trial._replace(rows=rows)

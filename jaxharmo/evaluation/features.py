@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxharmo.errors import InputError
-from jaxharmo.evaluation.weights import load_variables
+from jaxharmo.evaluation.weights.efficientnet import load_variables
 from jaxharmo.models.efficientnet import HEAD_CHANNELS, STAGES, TEXTURE_STAGES, EfficientNetLite0
 from jaxharmo.ops.intensity import Window, normalize
 

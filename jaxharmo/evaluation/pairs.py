@@ -1,242 +1,250 @@
-"""One ordered pair of domains: translate, then compare with source, truth and target domain."""
+"""Streams the slices of a pair of domains through all methods; the same measures for each.
 
-import contextlib
+In memory are one chunk of slices, the masks of some real ones (packed), and per method a table of
+features; images are gone once they are measured.
+"""
+
+import dataclasses
 import functools
 import math
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
-from jaxharmo.config import Config
 from jaxharmo.errors import InputError
-from jaxharmo.evaluation import structure
-from jaxharmo.evaluation.features import TAPS, Features, slice_features
-from jaxharmo.evaluation.fid import frechet_distance
-from jaxharmo.evaluation.radiomics import Engine, Row, check_engine, radiomic_features
-from jaxharmo.evaluation.report import Example
-from jaxharmo.evaluation.results import PairResult
+from jaxharmo.evaluation.clock import Clock
+from jaxharmo.evaluation.comparisons import Row, compare_slice
+from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, TITLES, Method
+from jaxharmo.evaluation.samples import Sample, Sampler, chunks, joined
 from jaxharmo.evaluation.slices import DomainSlices
-from jaxharmo.evaluation.statistics import compare
-from jaxharmo.ops.tissue import Tissue, segment
+from jaxharmo.evaluation.structure import Anatomy, emphysema
+from jaxharmo.ops.intensity import Window
+from jaxharmo.ops.tissue import Tissue
 
-Translate = Callable[[Float[np.ndarray, "n h w"], str], Float[np.ndarray, "n h w"]]
-
-_CHUNK = 16
-"""Slices translated and measured at a time."""
-_REMEMBERED = 96
-"""Real slices whose masks and edges are kept for the next pair."""
+_REMEMBERED = 2048
+"""Real slices whose masks and edges are kept, a bit a pixel."""
 
 
-class _Real(NamedTuple):
-    """A real slice with all that pairs ask of it."""
+class Example(NamedTuple):
+    """One slice for the report, HU."""
 
-    hu: np.ndarray
+    source: np.ndarray
+    made: dict[str, np.ndarray]
+    """By method, the model first."""
+    target: np.ndarray
+    """The paired truth, or some slice of the target domain."""
+    paired: bool
     tissue: Tissue
-    edges: np.ndarray
+    edges: dict[str, np.ndarray]
+    """Of the source, the translation and the target."""
 
 
-class Sample(NamedTuple):
-    """Features of a set of slices: rows of tiles by tap, one row of radiomics a slice."""
+class Trial(NamedTuple):
+    """What one method made of the slices of a pair."""
 
-    deep: Features
-    radiomics: list[Row]
+    title: str
+    rows: list[Row]
+    """A row a slice that the method could make, with ``slice``, ``position_mm``, ``patient``."""
+    sample: Sample
 
 
-class PairJudge:
-    """One evaluation: its domains, its settings and its clock."""
+class RealSlices:
+    """Real slices of all domains, clipped to the window, with masks and edges found once."""
 
-    def __init__(
-        self, translate: Translate, domains: list[DomainSlices], config: Config, model: str
-    ):
-        self.domains = domains
-        self.seconds: dict[str, float] = defaultdict(float)
-        self.engine: Engine = check_engine(config.eval.radiomics)
-        self._translate, self._config, self._model = translate, config, model
-        self._window = config.data.window
-        self._look = functools.lru_cache(_REMEMBERED)(self._measured)
-        self.roi = "lung" if all(map(self._shows_lung, domains)) else "body"
+    def __init__(self, window: Window, clock: Clock):
+        self._window, self._clock = window, clock
+        self._packed = functools.lru_cache(_REMEMBERED)(self._found)
 
-    def real_sample(self, domain: DomainSlices) -> Sample:
-        """Features of the chosen slices of a domain as they are."""
-        parts = []
-        for numbers in _chunks(domain):
-            looks = [self._look(domain, number) for number in numbers]
-            parts.append(
-                self._features([look.hu for look in looks], [look.tissue for look in looks])
-            )
-        return _joined(parts)
+    def looks(self, domain: DomainSlices, numbers: Iterable[int]) -> list[Anatomy]:
+        """Slices of one domain."""
+        numbers = list(numbers)
+        with self._clock("reading"):
+            images = [np.clip(domain.pixels(number), *self._window) for number in numbers]
+        with self._clock("masks and edges"):
+            packed = in_threads(self._packed, [domain] * len(numbers), numbers)
+            return [_unpacked(hu, bits) for hu, bits in zip(images, packed, strict=True)]
 
-    def pair(
-        self, source: DomainSlices, target: DomainSlices, before: Sample, wanted: Sample
-    ) -> PairResult:
-        """Translate the chosen slices of ``source`` and compare them with ``target``."""
-        parts, rows, example, shown = [], [], None, -1
-        for numbers in _chunks(source):
-            looks = [self._look(source, number) for number in numbers]
-            images = self._translated(np.stack([look.hu for look in looks]), target.name)
-            parts.append(self._features(list(images), [look.tissue for look in looks]))
-            for number, look, image in zip(numbers, looks, images, strict=True):
-                twin = target.twin(source, number)
-                truth = None if twin is None else self._look(target, twin)
-                rows.append({"slice": number, "position_mm": source.headers[number].position})
-                rows[-1] |= self._structure(look, image, truth)
-                # The slice with most lung shows most texture.
-                if look.tissue.lung.sum() > shown:
-                    shown = look.tissue.lung.sum()
-                    reference = truth or self._look(target, target.chosen[len(target.chosen) // 2])
-                    example = Example(look.hu, image, reference.hu, truth is not None, look.tissue)
-        assert example is not None, "a domain has at least one slice"
-        after = _joined(parts)
-        scores, features = self._scores(before, after, wanted)
-        summary = {
-            "source": source.name,
-            "target": target.name,
-            "slices": len(rows),
-            "paired": sum(math.isfinite(row["rmse_before"]) for row in rows),
-            "scores": _over_slices(rows) | scores,
-        }
-        return PairResult(summary, rows, features, example)
+    def _found(self, domain: DomainSlices, number: int) -> np.ndarray:
+        seen = Anatomy.of(domain.pixels(number), self._window)
+        return np.packbits(np.stack([*seen.tissue, seen.edges]), axis=-1)
 
-    def _measured(self, domain: DomainSlices, number: int) -> _Real:
-        with self._time("reading"):
-            hu = np.clip(domain.pixels(number), *self._window)
-        with self._time("structure"):
-            return _Real(hu, segment(hu), structure.edge_map(hu, self._window))
-
-    def _shows_lung(self, domain: DomainSlices) -> bool:
-        middle = len(domain.headers) / 2
-        found = 0
+    def shows_lung(self, domain: DomainSlices) -> bool:
+        """Whether two of the chosen slices do, looked for from the middle outwards."""
+        middle, found = len(domain) / 2, 0
         for number in sorted(domain.chosen, key=lambda number: abs(number - middle)):
-            found += bool(self._look(domain, number).tissue.core.any())
+            found += bool(self.looks(domain, [number])[0].tissue.core.any())
             if found == 2:
                 return True
         return False
 
-    def _translated(self, hu: np.ndarray, to: str) -> np.ndarray:
-        with self._time("translation"):
-            images = np.asarray(self._translate(hu, to), np.float32)
-        if images.shape != hu.shape:
-            raise ValueError(f"translate returned shape {images.shape} for {hu.shape}")
+    def sample(self, domain: DomainSlices, sampler: Sampler) -> Sample:
+        """Features of the chosen slices as they are."""
+        parts = []
+        for numbers in chunks(domain.chosen, domain.grids):
+            looks = self.looks(domain, numbers)
+            parts.append(_measured(sampler, domain, numbers, looks, [seen.hu for seen in looks]))
+        return joined(parts)
+
+
+class Stream:
+    """One ordered pair of domains, all methods side by side."""
+
+    def __init__(
+        self, real: RealSlices, sampler: Sampler, window: Window, clock: Clock, model: str
+    ):
+        self._real, self._sampler, self._window = real, sampler, window
+        self._clock, self._model = clock, model
+
+    def run(
+        self,
+        source: DomainSlices,
+        target: DomainSlices,
+        methods: Sequence[Method],
+        before: Sample,
+        wanted: Sample,
+    ) -> tuple[dict[str, Trial], Example]:
+        """Trials by method, ``before`` and ``ceiling`` among them, and pictures of one slice.
+
+        ``before`` and ``wanted`` are the features of the real slices of both domains. The ceiling
+        is there only where slices are paired.
+        """
+        rows: dict[str, list[Row]] = {
+            name: [] for name in (BEFORE, *(m.name for m in methods), CEILING)
+        }
+        parts: dict[str, list[Sample]] = {method.name: [] for method in methods}
+        example, shown = None, -1
+        for numbers in chunks(source.chosen, source.grids):
+            looks = self._real.looks(source, numbers)
+            twins = [target.twin(source, number) for number in numbers]
+            truths = self._truths(target, twins)
+            images: dict[str, np.ndarray] = {}
+            made: dict[str, Sequence[Anatomy | None]] = {BEFORE: looks, CEILING: truths}
+            for method in methods:
+                stack = np.stack([seen.hu for seen in looks])
+                images[method.name] = self._made(method, stack, source.headers[numbers[0]].spacing)
+                with self._clock("masks and edges"):
+                    made[method.name] = in_threads(
+                        functools.partial(Anatomy.of, window=self._window), images[method.name]
+                    )
+                parts[method.name].append(
+                    _measured(self._sampler, source, numbers, looks, list(images[method.name]))
+                )
+            with self._clock("structure"):
+                for name, others in made.items():
+                    rows[name] += self._rows(source, numbers, looks, others, truths)
+            lungs = [int(seen.tissue.lung.sum()) for seen in looks]
+            index = int(np.argmax(lungs))
+            # The slice with most lung shows most texture.
+            if lungs[index] > shown:
+                shown = lungs[index]
+                example = self._example(
+                    looks[index],
+                    {name: stack[index] for name, stack in images.items()},
+                    truths[index],
+                    target,
+                )
+        assert example is not None, "a domain has at least one slice"
+        titles = {method.name: method.title for method in methods}
+        trials = {BEFORE: Trial(TITLES[BEFORE], rows[BEFORE], before)} | {
+            name: Trial(titles[name], rows[name], joined(some)) for name, some in parts.items()
+        }
+        ceiling = self._ceiling(rows[CEILING], source, target, wanted)
+        return trials | ceiling, example
+
+    def _truths(self, target: DomainSlices, twins: list[int | None]) -> list[Anatomy | None]:
+        found = self._real.looks(target, [twin for twin in twins if twin is not None])
+        return [None if twin is None else found.pop(0) for twin in twins]
+
+    def _made(self, method: Method, stack: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
+        with self._clock("translation" if method.model else "baselines"):
+            images = np.asarray(method.apply(stack, spacing), np.float32)
+        if images.shape != stack.shape:
+            raise ValueError(f"{method.title} returned shape {images.shape} for {stack.shape}")
         if not np.isfinite(images).all():
             raise InputError(
-                f"{self._model}: its translation to '{to}' is not finite; try an earlier step"
+                f"{self._model}: {method.title}: values are not finite; try an earlier step"
             )
         return np.clip(images, *self._window)
 
-    def _features(self, slices: list[np.ndarray], tissues: list[Tissue]) -> Sample:
-        tile, width = self._config.eval.tile, self._config.eval.bin_width
-        with self._time("FD-Lite0"):
-            bodies = [tissue.body for tissue in tissues]
-            deep = slice_features(slices, bodies, tile, self._window)
-        with self._time("radiomics"):
-            masks = [tissue.core if self.roi == "lung" else tissue.body for tissue in tissues]
-            shown = [number for number, mask in enumerate(masks) if mask.any()]
-            rows = radiomic_features(
-                [slices[n] for n in shown], [masks[n] for n in shown], width, self.engine
-            )
-            return Sample(deep, rows)
+    def _rows(
+        self,
+        source: DomainSlices,
+        numbers: list[int],
+        looks: Sequence[Anatomy],
+        others: Sequence[Anatomy | None],
+        truths: Sequence[Anatomy | None],
+    ) -> list[Row]:
+        def row(
+            number: int, seen: Anatomy, other: Anatomy | None, truth: Anatomy | None
+        ) -> Row | None:
+            if other is None:
+                return None
+            header = source.headers[number]
+            place = {"patient": header.patient, "slice": number, "position_mm": header.position}
+            return place | compare_slice(seen, other, truth, header.spacing, self._window)
 
-    def _structure(self, source: _Real, image: np.ndarray, truth: _Real | None) -> Row:
-        """How one translation, and the truth if there is one, relate to the source."""
-        with self._time("structure"):
-            edges = structure.edge_map(image, self._window)
-            made = _Real(image, segment(image), edges)
-            row = _against(source, made, "")
-        unpaired = dict.fromkeys([f"truth_{name}" for name in row], math.nan)
-        row |= _against(source, truth, "truth_") if truth else unpaired
-        row["rmse_before"] = _rmse(source.hu, truth.hu) if truth else math.nan
-        row["rmse_after"] = _rmse(image, truth.hu) if truth else math.nan
-        return row
+        found = in_threads(row, numbers, looks, others, truths)
+        return [each for each in found if each is not None]
 
-    def _scores(self, before: Sample, after: Sample, wanted: Sample) -> tuple[dict, list[dict]]:
-        """Distances to the target domain, and one row a radiomic feature."""
-        with self._time("statistics"):
-            scores = {
-                f"fd_lite0_{tap}": {
-                    "before": _distance(before.deep[tap], wanted.deep[tap]),
-                    "after": _distance(after.deep[tap], wanted.deep[tap]),
-                }
-                for tap in TAPS
-            }
-            names = list(wanted.radiomics[0]) if wanted.radiomics else []
-            tables = [_table(sample.radiomics, names) for sample in (before, after, wanted)]
-            first, second = compare(tables[0], tables[2]), compare(tables[1], tables[2])
-        scores |= {
-            "radiomics_significant": {"before": first.significant, "after": second.significant},
-            "radiomics_median_abs_g": {
-                "before": first.median_effect,
-                "after": second.median_effect,
-            },
-        }
-        means = [table.mean(0) if len(table) else np.full(len(names), np.nan) for table in tables]
-        columns = ("source_mean", "translated_mean", "target_mean", "g_before", "g_after")
-        columns += ("p_before", "p_after", "q_before", "q_after")
-        values = np.stack(
-            [*means, first.hedges_g, second.hedges_g, first.p, second.p, first.q, second.q], 1
-        )
-        return scores, [
-            {"feature": name} | dict(zip(columns, row, strict=True))
-            for name, row in zip(names, values.tolist(), strict=True)
-        ]
+    def _ceiling(
+        self, rows: list[Row], source: DomainSlices, target: DomainSlices, wanted: Sample
+    ) -> dict[str, Trial]:
+        if not rows:
+            return {}
+        place = {number: row for row, number in enumerate(wanted.numbers.tolist())}
+        twins = [(int(row["slice"]), target.twin(source, int(row["slice"]))) for row in rows]
+        measured = [(number, place[twin]) for number, twin in twins if twin in place]
+        sample = wanted.rows([row for _, row in measured])
+        # As other methods' samples are: by the number of the source slice.
+        numbers = np.array([number for number, _ in measured], int)
+        return {CEILING: Trial(TITLES[CEILING], rows, dataclasses.replace(sample, numbers=numbers))}
 
-    @contextlib.contextmanager
-    def _time(self, part: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[part] += time.perf_counter() - start
+    def _example(
+        self,
+        seen: Anatomy,
+        made: dict[str, np.ndarray],
+        truth: Anatomy | None,
+        target: DomainSlices,
+    ) -> Example:
+        other = truth or self._real.looks(target, [target.chosen[len(target.chosen) // 2]])[0]
+        translated = Anatomy.of(made[AFTER], self._window)
+        edges = {"source": seen.edges, AFTER: translated.edges, "target": other.edges}
+        return Example(seen.hu, made, other.hu, truth is not None, seen.tissue, edges)
 
 
-def _chunks(domain: DomainSlices) -> Iterator[list[int]]:
-    """Numbers of consecutive chosen slices of one shape."""
-    chunk: list[int] = []
-    for number in domain.chosen:
-        if chunk and (len(chunk) == _CHUNK or domain.shapes[number] != domain.shapes[chunk[0]]):
-            yield chunk
-            chunk = []
-        chunk.append(number)
-    yield chunk
+def target_density(real: RealSlices, domain: DomainSlices) -> dict[str, float]:
+    """LAA-950 and Perc15 of a real domain: means over the slices that show lung."""
+    found = []
+    for numbers in chunks(domain.chosen, domain.grids):
+        found += [emphysema(seen.hu, seen.tissue.lung) for seen in real.looks(domain, numbers)]
+    return {name: _mean([getattr(each, name) for each in found]) for name in ("laa950", "perc15")}
 
 
-def _joined(parts: list[Sample]) -> Sample:
-    deep = {tap: np.concatenate([part.deep[tap] for part in parts]) for tap in TAPS}
-    return Sample(deep, [row for part in parts for row in part.radiomics])
+def in_threads(function: Callable[..., Any], *arguments: Iterable) -> list:
+    """``map`` with a thread a core: the work is in libraries that let others run."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(function, *arguments))
 
 
-def _table(rows: list[Row], names: list[str]) -> Float[np.ndarray, "n f"]:
-    return np.array([[row[name] for name in names] for row in rows]).reshape(len(rows), len(names))
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    return frechet_distance(a, b) if min(len(a), len(b)) >= 2 else math.nan
+def _unpacked(hu: np.ndarray, bits: np.ndarray) -> Anatomy:
+    *masks, edges = np.unpackbits(bits, axis=-1, count=hu.shape[1]).astype(bool)
+    return Anatomy(hu, Tissue(*masks), edges)
 
 
-def _rmse(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.sqrt(np.mean((a - b) ** 2, dtype=np.float64)))
-
-
-def _against(source: _Real, other: _Real, prefix: str) -> Row:
-    shift = functools.partial(structure.mean_shift, source.hu, other.hu)
-    return {
-        f"{prefix}lung_dice": structure.dice(source.tissue.lung, other.tissue.lung),
-        f"{prefix}edges": structure.edge_agreement(source.edges, other.edges),
-        f"{prefix}shift_hu_lung": shift(source.tissue.core),
-        f"{prefix}shift_hu_soft_tissue": shift(source.tissue.soft),
-    }
-
-
-def _over_slices(rows: list[dict]) -> dict:
-    """Scores that are means over slices; NaN where no slice has one."""
-
-    def mean(name: str, power: int = 1) -> float:
-        values = np.array([row[name] for row in rows])
-        values = values[np.isfinite(values)]
-        return float(np.mean(values**power) ** (1 / power)) if values.size else math.nan
-
-    scores = {"rmse_hu": {"before": mean("rmse_before", 2), "after": mean("rmse_after", 2)}}
-    for name in ("lung_dice", "edges", "shift_hu_lung", "shift_hu_soft_tissue"):
-        scores[name] = {"translation": mean(name), "truth": mean(f"truth_{name}")}
-    return scores
+def _measured(
+    sampler: Sampler,
+    domain: DomainSlices,
+    numbers: list[int],
+    looks: Sequence[Anatomy],
+    images: Sequence[np.ndarray],
+) -> Sample:
+    headers = [domain.headers[number] for number in numbers]
+    return sampler(images, looks, headers, numbers, len(domain.chosen))

@@ -1,4 +1,4 @@
-"""Radiomic features of masked slices: an engine of our own, or pyradiomics.
+"""Radiomic features of masked slices: an engine of our own, or pyradiomics with all of its classes.
 
 The native engine gives the 18 first-order and 24 GLCM features of pyradiomics with its names and
 conventions: bins of fixed width aligned at 0 HU, level = floor(x / w) - floor(min / w) + 1, pairs
@@ -10,7 +10,6 @@ slices are one compiled call.
 
 import functools
 import importlib.util
-import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,14 +21,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxharmo.errors import InputError
+from jaxharmo.evaluation.pyradiomics import pyradiomics_features
 from jaxharmo.ops.haralick import MATRIX_FEATURES
 
 Engine = Literal["native", "pyradiomics"]
 Row = dict[str, float]
 _Crop = tuple[np.ndarray, np.ndarray]
 
-FEATURE_CLASSES = ("firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
-"""What the pyradiomics engine computes."""
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """(row, column) steps."""
 
@@ -66,7 +64,7 @@ def radiomic_features(
             raise ValueError("the slice holds values that are not finite")
         crops.append(_crop(hu, mask))
     if engine == "pyradiomics":
-        return [_pyradiomics_features(hu, mask, bin_width) for hu, mask in crops]
+        return pyradiomics_features(crops, bin_width)
     return _native_features(crops, bin_width)
 
 
@@ -74,31 +72,6 @@ def _crop(hu: np.ndarray, mask: np.ndarray) -> _Crop:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return hu[box], mask[box]
-
-
-def _pyradiomics_features(hu: np.ndarray, mask: np.ndarray, bin_width: float) -> Row:
-    import SimpleITK
-    from radiomics import firstorder, glcm, gldm, glrlm, glszm, ngtdm
-
-    # It announces on stderr, for every matrix, that GLCMs are symmetric.
-    logging.getLogger("radiomics").setLevel(logging.ERROR)
-    image, inside = (
-        SimpleITK.GetImageFromArray(array[None])
-        for array in (hu.astype(np.float64), mask.astype(np.uint8))
-    )
-    row: Row = {}
-    for name, extractor in (
-        ("firstorder", firstorder.RadiomicsFirstOrder),
-        ("glcm", glcm.RadiomicsGLCM),
-        ("glrlm", glrlm.RadiomicsGLRLM),
-        ("glszm", glszm.RadiomicsGLSZM),
-        ("gldm", gldm.RadiomicsGLDM),
-        ("ngtdm", ngtdm.RadiomicsNGTDM),
-    ):
-        extracted = extractor(image, inside, binWidth=bin_width, force2D=True)
-        extracted.enableAllFeatures()
-        row |= {f"{name}_{feature}": float(value) for feature, value in extracted.execute().items()}
-    return row
 
 
 def _native_features(crops: list[_Crop], bin_width: float) -> list[Row]:

@@ -1,14 +1,17 @@
-"""The slices that an evaluation looks at, and which of them are paired."""
+"""The slices that an evaluation looks at, which of them are paired, and whose they are."""
 
+import hashlib
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from jaxharmo.config import Config
 from jaxharmo.data.manifest import SPLITS, Domain, choose_domains, read_manifest
-from jaxharmo.data.records import SliceHeader
+from jaxharmo.data.records import SliceHeader, encode
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 
@@ -22,31 +25,81 @@ class DomainSlices:
     ``chosen`` holds the numbers of the slices to evaluate: all, or ``limit`` spread evenly.
     """
 
-    def __init__(self, shards: Path, split: str, domain: Domain, limit: int):
-        self.name = domain.name
-        self.headers, self.shapes = [], []
+    def __init__(self, shards: Path, split: str, domain: Domain, limit: int = 0):
+        self.name, self.slug, self.split = domain.name, domain.slug, split
         self._slices = SliceSource(shards, split, domain)
+        total = len(self._slices)
+        self.chosen = spread(total, min(limit, total) if limit > 0 else total)
+
+    def __len__(self) -> int:
+        return len(self._slices)
+
+    @cached_property
+    def _scan(self) -> "_Scan":
+        """One pass over all slices, made when something other than pixels is asked for."""
+        headers, shapes, digest = [], [], hashlib.sha256()
         for item in self._slices:
-            self.headers.append(item.header)
-            self.shapes.append(item.pixels.shape)
-        self._numbers = {
+            headers.append(item.header)
+            shapes.append(item.pixels.shape)
+            digest.update(encode(item))
+        numbers = {
             _key(header, shape): number
-            for number, (header, shape) in enumerate(zip(self.headers, self.shapes, strict=True))
+            for number, (header, shape) in enumerate(zip(headers, shapes, strict=True))
         }
-        total = len(self.headers)
-        count = min(limit, total) if limit > 0 else total
-        self.chosen = np.linspace(0, total - 1, count).round().astype(int).tolist()
+        return _Scan(headers, shapes, numbers, digest.hexdigest())
+
+    @property
+    def headers(self) -> list[SliceHeader]:
+        """Header of every slice."""
+        return self._scan.headers
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Rows and columns of every slice."""
+        return self._scan.shapes
+
+    @property
+    def grids(self) -> list[tuple]:
+        """Shape and spacing of every slice: slices of one grid go through a method together."""
+        return [
+            (shape, header.spacing) for shape, header in zip(self.shapes, self.headers, strict=True)
+        ]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all headers and pixels, hexadecimal."""
+        return self._scan.digest
 
     def pixels(self, number: int) -> Float[np.ndarray, "h w"]:
         """One slice in HU, float32."""
         return self._slices[number].pixels.astype(np.float32)
+
+    def spacing(self, number: int) -> tuple[float, float]:
+        """Between rows and between columns of one slice, mm."""
+        return self._slices[number].header.spacing
+
+    def patient(self, number: int) -> str:
+        """Pseudonym of the patient of one slice."""
+        return self.headers[number].patient
 
     def twin(self, other: "DomainSlices", number: int) -> int | None:
         """Number of the slice here that matches slice ``number`` of ``other`` pixel by pixel.
 
         The same acquisition at the same position, reconstructed on the same grid.
         """
-        return self._numbers.get(_key(other.headers[number], other.shapes[number]))
+        return self._scan.numbers.get(_key(other.headers[number], other.shapes[number]))
+
+
+class _Scan(NamedTuple):
+    headers: list[SliceHeader]
+    shapes: list[tuple[int, ...]]
+    numbers: dict[tuple, int]
+    digest: str
+
+
+def spread(total: int, count: int) -> list[int]:
+    """``count`` of the numbers below ``total``, evenly spread, both ends among them."""
+    return np.linspace(0, max(total - 1, 0), count).round().astype(int).tolist()
 
 
 def _key(header: SliceHeader, shape: tuple[int, ...]) -> tuple:
@@ -55,13 +108,18 @@ def _key(header: SliceHeader, shape: tuple[int, ...]) -> tuple:
 
 
 def open_domains(shards: Path, config: Config, report: Callable[[str], None]) -> list[DomainSlices]:
-    """The domains of ``config.data.domains`` (all where empty) in ``config.eval.split``.
+    """The domains of ``config.eval.domains``, or of the run, in ``config.eval.split``.
 
     Domains without a slice in the split are left out, and ``report`` is told. Raises ``InputError``
-    for a domain that the shard set does not know, and where fewer than two are left.
+    for a domain that the run or the shard set does not know, and where fewer than two are left.
     """
     split = config.eval.split
-    domains = choose_domains(read_manifest(shards), config.data.domains)
+    wanted = config.eval.domains or config.data.domains
+    foreign = [name for name in wanted if config.data.domains and name not in config.data.domains]
+    if foreign:
+        known = ", ".join(sorted(config.data.domains))
+        raise InputError(f"no domain '{foreign[0]}' in this run; there are: {known}")
+    domains = choose_domains(read_manifest(shards), wanted)
     held = [domain for domain in domains if domain.slices.get(split)]
     if len(held) < 2:
         others = [name for name in SPLITS if sum(bool(d.slices.get(name)) for d in domains) > 1]
@@ -73,3 +131,17 @@ def open_domains(shards: Path, config: Config, report: Callable[[str], None]) ->
         if domain not in held:
             report(f"warning: '{domain.name}' has no slices in the split '{split}'; left out")
     return [DomainSlices(shards, split, domain, config.eval.max_slices) for domain in held]
+
+
+def open_training(shards: Path, evaluated: list[DomainSlices]) -> list[DomainSlices]:
+    """For each domain the slices that baselines are fitted on and references are drawn from.
+
+    Those of its training split; where it has none, those that are evaluated.
+    """
+    by_name = {domain.name: domain for domain in read_manifest(shards).domains}
+    return [
+        DomainSlices(shards, "train", by_name[domain.name])
+        if domain.split != "train" and by_name[domain.name].slices.get("train")
+        else domain
+        for domain in evaluated
+    ]

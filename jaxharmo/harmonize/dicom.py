@@ -5,9 +5,6 @@ as its source, under new identifiers that the same source, model and target alwa
 """
 
 import copy
-import dataclasses
-from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 from jaxtyping import Int16
@@ -18,42 +15,34 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from jaxharmo.data.prepare.domains import clean, kernel_of
 from jaxharmo.data.prepare.pixels import padding_hu
+from jaxharmo.harmonize.derivation import Derivation, tool_version
 
 SERIES_NUMBER_OFFSET = 9000
 _SERIES_DESCRIPTION_LENGTH = 64
 _DERIVATION_DESCRIPTION_LENGTH = 1024
+_KERNEL_LENGTH = 16
 # What speaks of the old pixels, or signs them.
 _OUTDATED = (
-    "DigitalSignaturesSequence", "IconImageSequence", "InstanceCreatorUID",
+    "DigitalSignaturesSequence", "IconImageSequence", "InstanceCreationDate",
+    "InstanceCreationTime", "InstanceCreatorUID",
     "LargestImagePixelValue", "LargestPixelValueInSeries", "MACParametersSequence", "PixelData",
     "PixelPaddingRangeLimit", "PixelPaddingValue", "SmallestImagePixelValue",
     "SmallestPixelValueInSeries",
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Derivation:
-    """What was done to a series, by what and when."""
-
-    model: str
-    """Name of the model, for people."""
-    digest: str
-    """SHA-256 of its weights, hexadecimal."""
-    origin: str
-    """Domain of the source; empty where its kernel is not known."""
-    to: str
-    """Domain of the result."""
-    time: datetime
-
-    def uid(self, source: str) -> UID:
-        """The identifier of what is derived from the object with the identifier ``source``."""
-        return generate_uid(entropy_srcs=["jaxharmo", source, self.digest, self.to])
+def derived_uid(source: str, derivation: Derivation) -> UID:
+    """The identifier of what is derived from the object with the identifier ``source``."""
+    return generate_uid(entropy_srcs=["jaxharmo", source, *derivation.identity])
 
 
 def derive(source: Dataset, hu: Int16[np.ndarray, "h w"], derivation: Derivation) -> Dataset:
     """A new data set with ``hu`` as pixels; ``source`` is left as it is.
 
-    ConvolutionKernel stays as acquired: it tells how the image was reconstructed, not how it looks.
+    ConvolutionKernel stays as acquired, as it tells how the image was reconstructed, not how it
+    looks; ``derivation.kernel_tag`` sets it to the target's for pipelines that select by it. The
+    date and time of the series and its content stay, too, unless ``derivation.date`` gives others:
+    without a clock the same source gives the same bytes.
     """
     derived = copy.deepcopy(source)
     padding = padding_hu(source)
@@ -78,16 +67,17 @@ def _set_pixels(derived: Dataset, hu: Int16[np.ndarray, "h w"], padding: float |
 
 
 def _identify(derived: Dataset, source: Dataset, derivation: Derivation) -> None:
-    derived.SOPInstanceUID = derivation.uid(source.SOPInstanceUID)
-    derived.SeriesInstanceUID = derivation.uid(source.SeriesInstanceUID)
+    derived.SOPInstanceUID = derived_uid(source.SOPInstanceUID, derivation)
+    derived.SeriesInstanceUID = derived_uid(source.SeriesInstanceUID, derivation)
     derived.preamble = bytes(128)
     derived.file_meta = FileMetaDataset()
     derived.file_meta.MediaStorageSOPClassUID = source.SOPClassUID
     derived.file_meta.MediaStorageSOPInstanceUID = derived.SOPInstanceUID
     derived.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    for keyword in ("InstanceCreation", "Content", "Series"):
-        setattr(derived, f"{keyword}Date", derivation.time.strftime("%Y%m%d"))
-        setattr(derived, f"{keyword}Time", derivation.time.strftime("%H%M%S"))
+    if derivation.date:
+        for keyword in ("InstanceCreation", "Content", "Series"):
+            setattr(derived, f"{keyword}Date", derivation.date.strftime("%Y%m%d"))
+            setattr(derived, f"{keyword}Time", derivation.date.strftime("%H%M%S"))
 
 
 def _describe(derived: Dataset, source: Dataset, derivation: Derivation) -> None:
@@ -98,11 +88,10 @@ def _describe(derived: Dataset, source: Dataset, derivation: Derivation) -> None
     original = clean(str(source.get("SeriesDescription") or "").replace("\\", " "))
     original = original[: _SERIES_DESCRIPTION_LENGTH - len(label)]
     derived.SeriesDescription = f"{original}{label}".replace("\\", "/").strip()
-    derived.DerivationDescription = _ascii(
-        f"CT harmonization by jaxharmo {_version()}, research use only, not for diagnosis: "
-        f"from {derivation.origin or 'unknown kernel'} to {derivation.to}; "
-        f"model {derivation.model}, SHA-256 {derivation.digest}"
-    )[:_DERIVATION_DESCRIPTION_LENGTH]
+    derived.DerivationDescription = _ascii(derivation.text)[:_DERIVATION_DESCRIPTION_LENGTH]
+    if derivation.kernel_tag:
+        kernels = _ascii(kernel_of(derivation.to)).replace("\\", "/").split("/")
+        derived.ConvolutionKernel = [kernel[:_KERNEL_LENGTH] for kernel in kernels]
 
     image = Dataset()
     image.ReferencedSOPClassUID = source.SOPClassUID
@@ -117,8 +106,9 @@ def _describe(derived: Dataset, source: Dataset, derivation: Derivation) -> None
     equipment = Dataset()
     equipment.PurposeOfReferenceCodeSequence = _code("109102", "Processing Equipment")
     equipment.Manufacturer = "jaxharmo"
-    equipment.ContributionDateTime = derivation.time.strftime("%Y%m%d%H%M%S")
-    equipment.ContributionDescription = f"CT harmonization, jaxharmo {_version()}"
+    if derivation.date:
+        equipment.ContributionDateTime = derivation.date.strftime("%Y%m%d%H%M%S")
+    equipment.ContributionDescription = f"CT harmonization, jaxharmo {tool_version()}"
     earlier = derived.get("ContributingEquipmentSequence") or []
     derived.ContributingEquipmentSequence = Sequence([*earlier, equipment])
 
@@ -139,10 +129,3 @@ def _number(source: Dataset, keyword: str) -> int:
 def _ascii(text: str) -> str:
     """Text that any SpecificCharacterSet of the source can hold."""
     return clean(text).encode("ascii", "replace").decode()
-
-
-def _version() -> str:
-    try:
-        return version("jaxharmo")
-    except PackageNotFoundError:
-        return "(from source)"

@@ -3,9 +3,8 @@
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int32
 from scipy import ndimage
-from skimage import measure, segmentation
 
 Mask: TypeAlias = Bool[np.ndarray, "h w"]
 Image: TypeAlias = Float[np.ndarray, "h w"]
@@ -35,42 +34,95 @@ class Tissue(NamedTuple):
     soft: Mask
 
 
-def segment(hu: Image) -> Tissue:
+def segment(hu: Image, grid: int | None = None) -> Tissue:
     """Body, lungs and soft tissue by thresholds (HU), components and hole filling.
 
     Thresholds apply to the slice smoothed by one pixel: the noise of a sharp kernel must not decide
-    what is lung.
+    what is lung. With ``grid``, slices of twice as many pixels a side and more are looked at on a
+    coarser grid of about that many: several times faster, borders true to one or two pixels.
     """
-    smooth = ndimage.gaussian_filter(hu.astype(np.float32), 1.0)
+    factor = max(1, min(hu.shape) // grid) if grid else 1
+    coarse = ndimage.gaussian_filter(_block_means(hu, factor), 1.0 / factor)
+    couch, vessel, border = _COUCH / factor, _VESSEL / factor, _BORDER / factor
     # Opening cuts the couch off; it is thin where it touches the patient.
-    solid = _near(~_near(smooth <= AIR_BELOW, _COUCH), _COUCH)
+    solid = _near(~_near(coarse <= AIR_BELOW, couch), couch)
     body = _filled(_largest(solid, 1))
-    air = segmentation.clear_border(smooth < AIR_BELOW) & body
-    lung = _filled(~_near(~_near(_largest(air, 2), _VESSEL), _VESSEL) & body)
+    air = _off_border(coarse < AIR_BELOW, diagonal=True) & body
+    lung = _filled(~_near(~_near(_largest(air, 2), vessel), vessel) & body)
     if lung.sum() < MIN_LUNG * body.sum():
         lung = np.zeros_like(body)
     low, high = SOFT_TISSUE
-    core = lung & ~_near(~lung, _BORDER)
-    return Tissue(body, lung, core, body & ~lung & (smooth >= low) & (smooth <= high))
+    core = lung & ~_near(~lung, border)
+    soft = body & ~lung & (coarse >= low) & (coarse <= high)
+    return Tissue(*(_enlarged(mask, factor, hu.shape) for mask in (body, lung, core, soft)))
+
+
+def bounding_box(mask: Mask) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right (the last two exclusive); the whole image for an empty mask."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return 0, 0, *mask.shape
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def _block_means(hu: Image, factor: int) -> Image:
+    """Means of squares of ``factor`` pixels; the last row and column are repeated to fill up."""
+    hu = hu.astype(np.float32, copy=False)
+    if factor == 1:
+        return hu
+    height, width = (-length % factor for length in hu.shape)
+    if height or width:
+        hu = np.pad(hu, ((0, height), (0, width)), mode="edge")
+    means = np.zeros_like(hu[::factor, ::factor])
+    for row, column in np.ndindex(factor, factor):
+        means += hu[row::factor, column::factor]
+    return means / np.float32(factor**2)
+
+
+def _enlarged(mask: Mask, factor: int, shape: tuple[int, ...]) -> Mask:
+    if factor == 1:
+        return mask
+    return mask.repeat(factor, axis=0)[: shape[0]].repeat(factor, axis=1)[:, : shape[1]]
 
 
 def _near(mask: Mask, radius: float) -> Mask:
     """Dilation by a disk of ``radius`` pixels."""
-    # Without a pixel to measure from, distances have no meaning.
-    return np.asarray(ndimage.distance_transform_edt(~mask)) <= radius if mask.any() else mask
+    reach, (height, width) = int(radius), mask.shape
+    padded, near = np.pad(mask, reach), np.zeros_like(mask)
+    for row in range(-reach, reach + 1):
+        half = int(np.sqrt(radius**2 - row**2))
+        strip = padded[reach + row : reach + row + height]
+        for column in range(reach - half, reach + half + 1):
+            near |= strip[:, column : column + width]
+    return near
 
 
 def _filled(mask: Mask) -> Mask:
-    return np.asarray(ndimage.binary_fill_holes(mask))
+    """Without holes: no background that is cut off from the border of the image."""
+    return mask | _off_border(~mask, diagonal=False)
+
+
+def _off_border(mask: Mask, *, diagonal: bool) -> Mask:
+    """The components that do not touch the border of the image."""
+    labels, count = _labelled(mask, diagonal)
+    kept = np.ones(count + 1, bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        kept[edge] = False
+    kept[0] = False
+    return kept[labels]
 
 
 def _largest(mask: Mask, count: int) -> Mask:
     """The largest components, at most ``count``, leaving out those far smaller than the first."""
-    labels = np.asarray(measure.label(mask))
-    sizes = np.bincount(labels.ravel())
+    labels, found = _labelled(mask, diagonal=True)
+    sizes = np.bincount(labels.ravel(), minlength=found + 1)
     sizes[0] = 0
-    order = np.argsort(sizes)[::-1][:count]
-    kept = [
-        label for label in order if sizes[label] > 0 and sizes[label] >= SECOND_LUNG * sizes.max()
-    ]
-    return np.isin(labels, kept)
+    order = np.argsort(sizes, stable=True)[::-1][:count]
+    kept = np.zeros(found + 1, bool)
+    kept[order] = (sizes[order] > 0) & (sizes[order] >= SECOND_LUNG * sizes.max())
+    return kept[labels]
+
+
+def _labelled(mask: Mask, diagonal: bool) -> tuple[Int32[np.ndarray, "h w"], int]:
+    labels, count = ndimage.label(mask, np.ones((3, 3)) if diagonal else None)  # pyright: ignore[reportGeneralTypeIssues]
+    return labels, count

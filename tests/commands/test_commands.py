@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import write_series
+from dicom_files import SECRETS, write_series
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,23 +98,72 @@ def test_harmonize_writes_a_series(trained, tmp_path):
     write_series(tmp_path / "in", slices=3)
     target = "PHANTOM Ellipse -- B30f"
     words = ("harmonize", "--workdir", workdir, "--to", target, tmp_path / "in", tmp_path / "out")
-    code, _, said = jaxharmo(*words)
+    code, out, said = jaxharmo(*words)
     assert code == 0, said
+    assert not re.search("|".join(SECRETS), out + said)
     before, after = (
         {
             tuple(dataset.ImagePositionPatient): dataset
-            for dataset in map(pydicom.dcmread, sorted((tmp_path / name).iterdir()))
+            for dataset in map(pydicom.dcmread, sorted((tmp_path / name).glob(pattern)))
         }
-        for name in ("in", "out")
+        for name, pattern in (("in", "*"), ("out", "*.dcm"))
     )
     assert before.keys() == after.keys()
     for place, dataset in after.items():
         assert dataset.ImageType[0] == "DERIVED"
         assert dataset.SeriesInstanceUID != before[place].SeriesInstanceUID
         assert np.isfinite(dataset.pixel_array).all()
+    sidecar = json.loads((tmp_path / "out" / "harmonization.json").read_text())
+    assert sidecar["to"] == target
+    assert "not trained on" in sidecar["warnings"][0]
+    textures = json.loads((workdir / "textures.json").read_text())["domains"]
+    assert textures["PHANTOM Ellipse -- B70f"]["mean"][0] > textures[target]["mean"][0] + 0.1
     unknown = ("harmonize", "--workdir", workdir, "--to", "B99", tmp_path / "in", tmp_path / "x")
     assert_one_line(jaxharmo(*unknown), "B99", *(f"B{number}0f" for number in (3, 5, 7)))
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_batch_goes_on_to_the_end(trained, tmp_path):
+    workdir, _ = trained
+    for name in "abc":
+        write_series(tmp_path / "in" / name, slices=5, series=name)
+    model = tmp_path / "model"
+    code, _, said = jaxharmo("export", "--workdir", workdir, model)
+    assert code == 0, said
+    words = ("harmonize", "--model", model, "--to", "all", "--batch", "2")
+    command = [sys.executable, "-c", "from jaxharmo.cli import main; main()"]
+    command += map(str, (*words, tmp_path / "in", tmp_path / "out"))
+    with subprocess.Popen(command, cwd=ROOT, stdout=-3, stderr=-3) as process:
+        while not list(tmp_path.glob("out/b/*/slice-0001.dcm")):
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert len(list(tmp_path.glob("out/*/*/slice-*.dcm"))) < 45
+    for place in ("out", "whole"):
+        code, out, said = jaxharmo(*words, tmp_path / "in", tmp_path / place)
+        assert code == 0, said
+        assert ("already done" in said) == (place == "out")
+        assert "9 harmonized" in out
+    files = {
+        place: {
+            path.relative_to(tmp_path / place): path.read_bytes()
+            for path in (tmp_path / place).rglob("*.*")
+            if path.is_file()
+        }
+        for place in ("out", "whole")
+    }
+    assert files["out"] == files["whole"]
+    assert len(files["out"]) == 9 * 6
+
+
+@pytest.mark.slow
+def test_export_of_one_translation(trained, tmp_path):
+    workdir, _ = trained
+    words = ("export", "--workdir", workdir, "--to", "PHANTOM Ellipse -- B50f")
+    code, _, said = jaxharmo(*words, tmp_path / "b50f.stablehlo")
+    assert code == 0, said
+    assert (tmp_path / "b50f.stablehlo").stat().st_size > 1000
 
 
 def test_another_config_in_the_same_folder_is_refused(trained, phantom):
@@ -131,7 +180,7 @@ def test_help_of_the_scripts(command):
     assert not said
 
 
-@pytest.mark.parametrize("command", ["phantom", "prepare", "harmonize"])
+@pytest.mark.parametrize("command", ["phantom", "prepare", "harmonize", "export"])
 def test_help_of_the_sub_commands(command):
     code, out, _ = jaxharmo(command, "--help")
     assert code == 0
@@ -157,7 +206,12 @@ def test_wrong_use_is_one_line(phantom, tmp_path):
     assert_one_line(jaxharmo("prepare", empty, tmp_path / "out"), empty)
     assert_one_line(jaxharmo("prepare", text, tmp_path / "out"), text)
     assert_one_line(jaxharmo("prepare", tmp_path / "none", tmp_path / "out"), "none")
+    harmonize = ("harmonize", "--to", "A", text, tmp_path / "out")
+    assert_one_line(jaxharmo(*harmonize), "--workdir", "--model")
+    assert_one_line(jaxharmo(*harmonize, "--model", "no-such"), "no-such")
+    assert_one_line(jaxharmo("domains", empty), empty)
     assert_one_line(jaxharmo("phantom", phantom), phantom)
+    assert_one_line(jaxharmo("phantom", tmp_path / "out", "--domains", "B99"), "MIRAGE Oval -- L")
     assert_one_line(jaxharmo("phantom", text), text)
     assert_one_line(jaxharmo("phantom", text / "a.dcm"), "a.dcm")
     assert_one_line(run("train.py", "--data", phantom, "--workdir", text / "a.dcm"), "a.dcm")

@@ -7,23 +7,30 @@ import pytest
 from scipy.ndimage import binary_erosion
 
 from jaxharmo.data.manifest import read_manifest
-from jaxharmo.data.phantom import (
-    KERNEL_RATIOS,
-    PhantomConfig,
-    draw_chest,
-    kernel_response,
-    make_phantom,
-    reconstruct,
-)
+from jaxharmo.data.phantom import PhantomConfig, make_phantom
+from jaxharmo.data.phantom.anatomy import draw_chest
+from jaxharmo.data.phantom.scanner import DOMAINS
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 
 CONFIG = PhantomConfig(patients=4, slices=1, size=96)
 
 
+def truth(patient, index, slices=1):
+    return draw_chest((CONFIG.seed, patient), index, slices, size=96, pixel=320 / 96)
+
+
+def contents(directory):
+    return {
+        path.relative_to(directory): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
 def test_every_domain_holds_the_same_acquisitions(phantom):
     manifest = read_manifest(phantom)
-    assert manifest.domain_names == tuple(f"PHANTOM Ellipse -- {k}" for k in CONFIG.kernels)
+    assert manifest.domain_names == CONFIG.domains
     assert len(manifest.paired) == 3
     for split in ("train", "validation", "test"):
         keys = [
@@ -38,7 +45,7 @@ def test_every_domain_holds_the_same_acquisitions(phantom):
 
 
 def test_patients_and_slices_differ():
-    pictures = [draw_chest(CONFIG, patient, index) for patient in (0, 1) for index in (0, 1)]
+    pictures = [truth(patient, index, 4) for patient in (0, 1) for index in (0, 1)]
     for first in range(4):
         for second in range(first):
             assert np.abs(pictures[first] - pictures[second]).mean() > 5
@@ -47,41 +54,10 @@ def test_patients_and_slices_differ():
 def test_tissue_has_its_hounsfield_units(phantom):
     manifest = read_manifest(phantom)
     item = SliceSource(phantom, "train", manifest.domains[0])[0]
-    truth = draw_chest(CONFIG, 0, 0)
+    expected = truth(0, 0)
     for low, high in ((-900, -800), (30, 60)):
-        region = binary_erosion((truth > low) & (truth < high))
-        assert np.median(item.pixels[region]) == pytest.approx(np.median(truth[region]), abs=25)
-
-
-@pytest.mark.parametrize("kernel", ["B10f", "B50f", "B70f"])
-def test_kernels_have_the_measured_ratio_of_spectra(kernel):
-    noise = np.random.default_rng(0).normal(size=(256, 256))
-    pixel = 0.8
-    spectra = [np.abs(np.fft.fft2(reconstruct(noise, k, pixel))) for k in (kernel, "B30f")]
-    axis = np.fft.fftfreq(256, pixel / 10)
-    frequency = np.hypot(axis[:, None], axis)
-    for lp_per_cm, expected in ((1.125, 2), (3.125, 6), (5.125, 10)):
-        ring = np.abs(frequency - lp_per_cm) < 0.1
-        measured = np.sqrt((spectra[0][ring] ** 2).sum() / (spectra[1][ring] ** 2).sum())
-        ratio = KERNEL_RATIOS[kernel][expected] / KERNEL_RATIOS[kernel][0]
-        assert measured == pytest.approx(ratio, rel=0.03)
-
-
-def test_kernels_keep_the_mean():
-    for kernel in KERNEL_RATIOS:
-        assert kernel_response(kernel, np.array(0.0)) == pytest.approx(1)
-        flat = reconstruct(np.full((64, 64), 0.02), kernel, 1.0)
-        np.testing.assert_allclose(flat, 0.02, rtol=1e-6)
-
-
-def test_sharper_kernels_are_noisier(phantom):
-    truth = draw_chest(CONFIG, 0, 0)
-    region = (truth > 30) & (truth < 60)
-    manifest = read_manifest(phantom)
-    noise = [
-        SliceSource(phantom, "train", domain)[0].pixels[region].std() for domain in manifest.domains
-    ]
-    assert noise[0] < noise[1] < noise[2]
+        region = binary_erosion((expected > low) & (expected < high))
+        assert np.median(item.pixels[region]) == pytest.approx(np.median(expected[region]), abs=25)
 
 
 def test_made_once(phantom):
@@ -92,12 +68,86 @@ def test_made_once(phantom):
         make_phantom(phantom, PhantomConfig(patients=5, slices=1, size=96))
 
 
+def test_the_same_seed_gives_the_same_bytes(phantom, tmp_path):
+    make_phantom(tmp_path / "again", CONFIG)
+    assert contents(tmp_path / "again") == contents(phantom)
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_bytes(phantom, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxharmo.data.phantom.collection.POOL_WORTH", 0)
+    make_phantom(tmp_path / "again", CONFIG)
+    assert contents(tmp_path / "again") == contents(phantom)
+
+
+def test_the_manifest_tells_how_each_series_was_acquired(phantom):
+    manifest = read_manifest(phantom)
+    found = set()
+    for domain in manifest.domains:
+        for split in ("train", "validation", "test"):
+            for item in SliceSource(phantom, split, domain):
+                series = manifest.series[item.header.series]
+                assert f"{series.manufacturer} {series.model} -- {series.kernel}" == domain.name
+                assert series.pixel_spacing == item.header.spacing[0]
+                found.add(item.header.series)
+    assert found == manifest.series.keys()
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    """Patients who went to one of three scanners each, with labels that differ."""
+    directory = tmp_path_factory.mktemp("collection")
+    config = PhantomConfig(
+        patients=12,
+        slices=1,
+        size=64,
+        domains=("all",),
+        pairing="scanner",
+        kvps=(100.0, 120.0, 140.0),
+        thicknesses=(1.25, 5.0),
+    )
+    return directory, make_phantom(directory, config)
+
+
+def test_a_patient_may_be_on_one_scanner_only(collection):
+    directory, manifest = collection
+    assert manifest.domain_names == tuple(DOMAINS)
+    assert len(manifest.paired) == 10 + 1 + 3
+    patients = {
+        domain.name: {
+            item.header.patient
+            for split in ("train", "validation", "test")
+            for item in SliceSource(directory, split, domain)
+        }
+        for domain in manifest.domains
+    }
+    for first, second in itertools.combinations(patients, 2):
+        if (first, second) in manifest.paired:
+            assert patients[first] == patients[second]
+        else:
+            assert patients[first].isdisjoint(patients[second])
+    assert all(min(domain.slices.values()) > 0 for domain in manifest.domains)
+
+
+def test_labels_vary_by_patient_and_only_there(collection):
+    manifest = collection[1]
+    assert {series.kvp for series in manifest.series.values()} == {100.0, 120.0, 140.0}
+    assert {series.slice_thickness for series in manifest.series.values()} == {1.25, 5.0}
+    by_patient = {}
+    for name, series in manifest.series.items():
+        by_patient.setdefault(name[:11], set()).add((series.kvp, series.slice_thickness))
+    assert all(len(labels) == 1 for labels in by_patient.values())
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"kernels": ("B99",)}, "kernels"),
-        ({"kernels": ("B30f", "B30f")}, "kernels"),
+        ({"domains": ("PHANTOM Ellipse -- B99",)}, "MIRAGE Oval -- L"),
+        ({"domains": ("MIRAGE Oval -- L",) * 2}, "domains"),
+        ({"domains": ()}, "domains"),
         ({"patients": 2}, "patients"),
+        ({"domains": ("all",), "pairing": "none"}, "at least 30"),
+        ({"kvps": ()}, "kvps"),
         ({"size": 8}, "size"),
     ],
 )

@@ -27,10 +27,21 @@ def test_native_equals_pyradiomics_on_twenty_slices(bin_width):
         assert own == pytest.approx(shared, rel=1e-6, abs=1e-9)
 
 
-def test_pyradiomics_engine_gives_six_classes_quietly(capfd):
-    (row,) = radiomic_features(*([part] for part in slice_and_mask()), 25.0, "pyradiomics")
-    assert len(row) == 18 + 24 + 16 + 16 + 14 + 5
+def test_pyradiomics_engine_gives_seven_classes_quietly(capfd):
+    hu, mask = slice_and_mask()
+    (row,) = radiomic_features([hu], [mask], 25.0, "pyradiomics")
+    assert len(row) == 18 + 24 + 16 + 16 + 14 + 5 + 9 == 102
+    assert np.isfinite(list(row.values())).all()
+    assert row["shape2D_PixelSurface"] == mask.sum()
     assert capfd.readouterr().err == ""
+
+
+def test_processes_give_what_one_process_gives():
+    slices, masks = zip(*(slice_and_mask(seed, 40) for seed in range(5)), strict=True)
+    spread = radiomic_features(slices, masks, 25.0, "pyradiomics")
+    for number in (0, 4):
+        (alone,) = radiomic_features([slices[number]], [masks[number]], 25.0, "pyradiomics")
+        assert spread[number] == alone
 
 
 def test_flat_region_agrees_with_pyradiomics():

@@ -1,50 +1,70 @@
+import dataclasses
+import errno
+import json
+from datetime import datetime
+
 import numpy as np
 import pydicom
 import pytest
+from chest import chest
 from dicom_files import PADDING, SECRETS, ct_slice, hounsfield, save, truncate, uid, write_series
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     MRImageStorage,
+    PositronEmissionTomographyImageStorage,
     RLELossless,
 )
 
+from jaxharmo.data.manifest import slugify
 from jaxharmo.errors import InputError
-from jaxharmo.harmonize.series import BATCH, PARTIAL_SUFFIX, harmonize_series
+from jaxharmo.files import PARTIAL_SUFFIX
+from jaxharmo.harmonize.batch import harmonize
+from jaxharmo.harmonize.derivation import Derivation, Method
+from jaxharmo.harmonize.series import SIDECAR
+from jaxharmo.harmonize.textures import Textures, describe
 
 TO = "GE MEDICAL SYSTEMS LightSpeed VCT -- LUNG"
 DIGEST = "0123456789abcdef" * 4
+BATCH = 4
 
 
-def brighter(hu, to):
+def brighter(hu):
     assert hu.dtype == np.float32
     assert hu.ndim == 3
     assert len(hu) <= BATCH
     assert hu.min() >= -1024
-    assert to == TO
     return hu + np.float32(10.4)
 
 
-def harmonized(source, destination, translate=brighter, digest=DIGEST, to=TO):
+def same(hu):
+    return hu
+
+
+def method(translate=brighter, digest=DIGEST, to=TO, **options):
+    derivation = Derivation(model="demo", digest=digest, to=to, **options)
+    return Method(translate=translate, derivation=derivation, batch=BATCH)
+
+
+def harmonized(source, destination, translate=brighter, **options):
     lines = []
-    count = harmonize_series(
-        translate, to, source, destination, model="demo", digest=digest, report=lines.append
-    )
+    chosen = method(translate, **options)
+    count = harmonize(source, destination, [chosen], report=lines.append)
     return count, lines
 
 
 def outputs(destination):
-    return [pydicom.dcmread(path) for path in sorted(destination.iterdir())]
+    return [pydicom.dcmread(path) for path in sorted(destination.glob("*.dcm"))]
 
 
 def test_the_derived_series(tmp_path):
     paths = write_series(tmp_path / "in", slices=BATCH + 3)
-    count, lines = harmonized(tmp_path / "in", tmp_path / "out")
-    assert count == len(paths)
-    assert lines[-1].endswith(f"{count} slices, SIEMENS Sensation 16 -- B30f to {TO}")
+    assert harmonized(tmp_path / "in", tmp_path / "out")[0] == 1
+    count = len(paths)
     assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [
-        f"slice-{number:04d}.dcm" for number in range(1, count + 1)
+        SIDECAR,
+        *(f"slice-{number:04d}.dcm" for number in range(1, count + 1)),
     ]
     derived = outputs(tmp_path / "out")
     assert len({dataset.SeriesInstanceUID for dataset in derived}) == 1
@@ -55,6 +75,7 @@ def test_the_derived_series(tmp_path):
             "SOPClassUID", "StudyInstanceUID", "FrameOfReferenceUID", "PatientID", "PatientName",
             "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
             "ConvolutionKernel", "AcquisitionTime", "InstanceNumber", "ManufacturerModelName",
+            "StudyDate",
         ):  # fmt: skip
             assert dataset[keyword] == source[keyword]
         assert dataset.SOPInstanceUID != source.SOPInstanceUID
@@ -76,6 +97,50 @@ def test_the_derived_series(tmp_path):
         (equipment,) = dataset.ContributingEquipmentSequence
         assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
         assert "ManufacturerModelName" not in equipment
+    sidecar = json.loads((tmp_path / "out" / SIDECAR).read_text())
+    assert (sidecar["from"], sidecar["to"]) == ("SIEMENS Sensation 16 -- B30f", TO)
+    assert (sidecar["sha256"], sidecar["slices"], sidecar["warnings"]) == (DIGEST, count, [])
+    assert sidecar["quality"]["shift_hu"]["soft tissue"] == pytest.approx(10.4, abs=0.01)
+    assert sidecar["quality"]["flicker_hu"] == 0
+
+
+def test_a_texture_far_from_all_domains_is_warned_of(tmp_path):
+    for name, noise in (("near", 12.0), ("far", 60.0)):
+        hu = chest(160, noise)[0]
+        dataset = ct_slice(0, Rows=160, Columns=160)
+        dataset.PixelData = (hu + 1024).astype("<i2").tobytes()
+        save(dataset, tmp_path / name / "in" / "x")
+        known = describe([chest(160, 12.0)[0]], [0.75], (-1024.0, 400.0))
+        textures = Textures(window=(-1024.0, 400.0), domains={TO: known})
+        usual = dataclasses.replace(method(), textures=textures)
+        harmonize(tmp_path / name / "in", tmp_path / name / "out", [usual], report=str)
+        about = json.loads((tmp_path / name / "out" / SIDECAR).read_text())
+        warned = [text for text in about["warnings"] if "out of distribution" in text]
+        assert bool(warned) == (name == "far")
+        assert about["quality"]["texture"]["nearest"] == TO
+
+
+def test_two_runs_give_the_same_bytes(tmp_path):
+    write_series(tmp_path / "in", slices=3)
+    for name in ("a", "b"):
+        harmonized(tmp_path / "in", tmp_path / name)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_dates_and_the_kernel_are_set_on_demand(tmp_path):
+    write_series(tmp_path / "in", slices=1, InstanceCreationDate="20010101")
+    date = datetime(2026, 11, 25, 13, 5)
+    harmonized(tmp_path / "in", tmp_path / "set", kernel_tag=True, date=date, to="A B -- Br40d/3")
+    (dataset,) = outputs(tmp_path / "set")
+    assert dataset.ConvolutionKernel == ["Br40d", "3"]
+    assert (dataset.SeriesDate, dataset.InstanceCreationTime) == ("20261125", "130500")
+    assert dataset.StudyDate == SECRETS[2]
+    harmonized(tmp_path / "in", tmp_path / "plain")
+    (plain,) = outputs(tmp_path / "plain")
+    assert plain.ConvolutionKernel == "B30f"
+    assert "InstanceCreationDate" not in plain
+    assert "SeriesDate" not in plain
 
 
 def test_padding_keeps_its_value(tmp_path):
@@ -92,7 +157,7 @@ def test_padding_keeps_its_value(tmp_path):
 
 def test_results_are_clipped_to_the_range_of_the_pixels(tmp_path):
     write_series(tmp_path / "in", slices=1)
-    harmonized(tmp_path / "in", tmp_path / "out", lambda hu, to: hu * 1e6)
+    harmonized(tmp_path / "in", tmp_path / "out", lambda hu: hu * 1e6)
     (dataset,) = outputs(tmp_path / "out")
     assert (dataset.pixel_array.min(), dataset.pixel_array.max()) == (-32768, 32767)
 
@@ -135,14 +200,18 @@ def test_identifiers_depend_on_source_model_and_target_only(tmp_path):
         "again": {},
         "model": {"digest": "f" * 64},
         "target": {"to": "B30f"},
+        "style": {"style": "seed 3"},
+        "precision": {"precision": "bfloat16"},
+        "kernel": {"kernel_tag": True},
+        "date": {"date": datetime(2026, 11, 25)},
     }.items():
-        harmonized(tmp_path / "in", tmp_path / name, lambda hu, to: hu, **options)
+        harmonized(tmp_path / "in", tmp_path / name, same, **options)
         identifiers[name] = {
             (dataset.SeriesInstanceUID, dataset.SOPInstanceUID)
             for dataset in outputs(tmp_path / name)
         }
     assert identifiers["first"] == identifiers["again"]
-    assert len(set.union(*identifiers.values())) == 6
+    assert len(set.union(*identifiers.values())) == 2 * 7
 
 
 def test_odd_headers_are_carried_over(tmp_path):
@@ -158,7 +227,7 @@ def test_odd_headers_are_carried_over(tmp_path):
     }
     write_series(tmp_path / "in", slices=1, **tags)
     to = "東芝 Aquilion -- FC08\\3\0"
-    _, lines = harmonized(tmp_path / "in", tmp_path / "out", lambda hu, to: hu, to=to)
+    _, lines = harmonized(tmp_path / "in", tmp_path / "out", same, to=to)
     (dataset,) = outputs(tmp_path / "out")
     assert dataset.SeriesNumber == 9000
     assert len(dataset.SeriesDescription) <= 64
@@ -172,9 +241,8 @@ def test_a_second_run_leaves_a_finished_output_alone(tmp_path):
     write_series(tmp_path / "in", slices=2)
     harmonized(tmp_path / "in", tmp_path / "out")
     before = [path.read_bytes() for path in sorted((tmp_path / "out").iterdir())]
-    count, (line,) = harmonized(tmp_path / "in", tmp_path / "out", translate=None)
-    assert count == 2
-    assert "already holds" in line
+    _, (line,) = harmonized(tmp_path / "in", tmp_path / "out", translate=None)
+    assert "already done" in line
     assert [path.read_bytes() for path in sorted((tmp_path / "out").iterdir())] == before
     with pytest.raises(InputError, match="not empty"):
         harmonized(tmp_path / "in", tmp_path / "out", digest="f" * 64)
@@ -186,7 +254,7 @@ def test_a_stopped_run_leaves_nothing_and_can_be_repeated(tmp_path):
     leftover.mkdir()
     (leftover / "slice-0099.dcm").touch()
 
-    def stop(hu, to):
+    def stop(hu):
         if len(hu) < BATCH:
             raise KeyboardInterrupt
         return hu
@@ -202,7 +270,7 @@ def test_a_stopped_run_leaves_nothing_and_can_be_repeated(tmp_path):
 
 def test_a_model_that_fails_writes_nothing(tmp_path):
     write_series(tmp_path / "in", slices=1)
-    for result in (lambda hu, to: hu * np.nan, lambda hu, to: hu[..., :-1]):
+    for result in (lambda hu: hu * np.nan, lambda hu: hu[..., :-1]):
         with pytest.raises(FloatingPointError, match="no finite image"):
             harmonized(tmp_path / "in", tmp_path / "out", result)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
@@ -212,10 +280,43 @@ def test_gaps_and_files_left_out_are_reported(tmp_path):
     paths = write_series(tmp_path / "in", slices=8)
     paths[4].unlink()
     save(ct_slice(9, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), tmp_path / "in" / "scout")
-    count, lines = harmonized(tmp_path / "in", tmp_path / "out")
-    assert count == 7
+    _, lines = harmonized(tmp_path / "in", tmp_path / "out")
+    assert len(outputs(tmp_path / "out")) == 7
     assert lines[0] == "left out: 1 × localizer"
-    assert lines[1] == "warning: up to 5 mm between slices, 2.5 mm mostly"
+    assert lines[-1] == "  warning: up to 5 mm between slices, 2.5 mm mostly"
+    assert "up to 5 mm" in (tmp_path / "out" / SIDECAR).read_text()
+
+
+def test_a_full_disk_leaves_nothing_and_loses_nothing(tmp_path, monkeypatch):
+    write_series(tmp_path / "in" / "a", slices=2, series="a")
+    write_series(tmp_path / "in" / "b", slices=5, series="b")
+    write, written = pydicom.dcmwrite, []
+
+    def full(path, *args, **options):
+        written.append(path)
+        if len(written) > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, *args, **options)
+
+    monkeypatch.setattr(pydicom, "dcmwrite", full)
+    with pytest.raises(OSError, match="No space left"):
+        harmonized(tmp_path / "in", tmp_path / "out")
+    assert len(outputs(tmp_path / "out" / "a" / slugify(TO))) == 2
+    assert not list((tmp_path / "out" / "b").iterdir())
+    monkeypatch.undo()
+    harmonized(tmp_path / "in", tmp_path / "out")
+    assert len(outputs(tmp_path / "out" / "b" / slugify(TO))) == 5
+
+
+def test_one_slice_and_odd_sizes(tmp_path):
+    for rows, columns in ((101, 99), (34, 512)):
+        pixels = np.arange(rows * columns).reshape(rows, columns) % 1400
+        dataset = ct_slice(0, Rows=rows, Columns=columns)
+        dataset.PixelData = pixels.astype("<i2").tobytes()
+        save(dataset, tmp_path / str(rows) / "in" / "x")
+        harmonized(tmp_path / str(rows) / "in", tmp_path / str(rows) / "out")
+        (derived,) = outputs(tmp_path / str(rows) / "out")
+        np.testing.assert_array_equal(derived.pixel_array, pixels - 1024 + 10)
 
 
 def spoil_text(folder):
@@ -238,8 +339,16 @@ def spoil_identity(folder):
     save(ct_slice(20, SOPInstanceUID=uid(SECRETS[1], "study", "series", 0)), folder / "x")
 
 
+def spoil_position(folder):
+    save(ct_slice(20, ImagePositionPatient=[-24, -24, 0]), folder / "x")
+
+
 def spoil_series(folder):
-    write_series(folder / "second", series="second", slices=1)
+    write_series(folder, series="second", slices=1)
+
+
+def spoil_spacing(folder):
+    save(ct_slice(20, PixelSpacing=None), folder / "x")
 
 
 @pytest.mark.parametrize(
@@ -250,7 +359,9 @@ def spoil_series(folder):
         (spoil_pixels, "x: truncated pixel data; no slice may be missing"),
         (spoil_place, "x: ImagePositionPatient missing"),
         (spoil_identity, "SOPInstanceUID of another file"),
-        (spoil_series, r"holds 2 CT series \(in .*second.*\); name a folder with one"),
+        (spoil_position, "several slices at one position"),
+        (spoil_series, "holds 2 CT series mixed; sort them into a folder each, or add --mixed"),
+        (spoil_spacing, "x: PixelSpacing missing"),
     ],
 )
 def test_nothing_is_dropped_in_silence(tmp_path, spoil, words):
@@ -273,10 +384,15 @@ def test_bad_input_is_one_clear_line(tmp_path):
     source = tmp_path / "in"
     write_series(source, slices=1)
     save(ct_slice(0, SOPClassUID=MRImageStorage), tmp_path / "mr" / "a")
+    pet = ct_slice(0, SOPClassUID=PositronEmissionTomographyImageStorage, Modality="PT")
+    save(pet, tmp_path / "pet" / "a")
     (tmp_path / "file").touch()
     for args, words in [
         ((tmp_path / "gone", tmp_path / "out"), "gone: not a folder"),
         ((tmp_path / "mr", tmp_path / "out"), "no CT slice in it .a: not a CT image but MR"),
+        ((tmp_path / "pet", tmp_path / "out"), "no CT slice in it .a: not a CT image but Positron"),
+        ((tmp_path / "file", tmp_path / "out"), "neither a NIfTI image nor a folder"),
+        ((source, tmp_path / "file" / "out"), "out: cannot be written .Not a directory"),
         ((source, source), "must not lie in each other"),
         ((source, source / "out"), "must not lie in each other"),
         ((source, tmp_path), "must not lie in each other"),
@@ -290,7 +406,7 @@ def test_bad_input_is_one_clear_line(tmp_path):
 
 def test_real_ct(real_ct, tmp_path):
     source = real_ct / "cmb-crc" / "MSB-01068_GE-LightSpeedVCT_LUNG"
-    assert harmonized(source, tmp_path / "out")[0] == 12
+    harmonized(source, tmp_path / "out")
     before = {
         tuple(dataset.ImagePositionPatient): dataset.pixel_array - 1024
         for dataset in map(pydicom.dcmread, source.iterdir())

@@ -7,7 +7,8 @@ from jax import lax
 from skimage import data, transform
 
 from jaxharmo.errors import InputError
-from jaxharmo.evaluation import weights
+from jaxharmo.evaluation.weights import efficientnet as weights
+from jaxharmo.evaluation.weights.torch_files import parse_tensors, read_tensors
 from jaxharmo.models.efficientnet import Depthwise, EfficientNetLite0
 
 EGYPTIAN_CAT, TABBY, TIGER_CAT, ESPRESSO = 285, 281, 282, 967
@@ -27,7 +28,7 @@ def grey(picture):
 
 
 def test_names_a_cat_and_an_espresso(extract):
-    tensors = weights.read_tensors(weights.weights_path())
+    tensors = read_tensors(weights.weights_path(), weights.SHA256, weights.MEND)
     features = extract(np.stack([grey(data.chelsea()), grey(data.coffee())]))["semantic"]
     classes = (features @ tensors["_fc.weight"].T + tensors["_fc.bias"]).argmax(1)
     assert classes[0] in (EGYPTIAN_CAT, TABBY, TIGER_CAT)
@@ -74,9 +75,9 @@ def test_a_damaged_file_is_refused_by_name(tmp_path):
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"weights\.pth.*reinstall"):
-        weights.read_tensors(path)
+        read_tensors(path, weights.SHA256, weights.MEND)
     with pytest.raises(InputError, match=r"absent\.pth"):
-        weights.read_tensors(tmp_path / "absent.pth")
+        read_tensors(tmp_path / "absent.pth", weights.SHA256, weights.MEND)
 
 
 def test_the_unpickler_builds_nothing_but_tensors():
@@ -86,4 +87,4 @@ def test_the_unpickler_builds_nothing_but_tensors():
 
     header = pickle.dumps(1)
     with pytest.raises(pickle.UnpicklingError, match="print"):
-        weights.parse_tensors(3 * header + pickle.dumps(Call()))
+        parse_tensors(3 * header + pickle.dumps(Call()))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from chest import chest, ellipse
 
-from jaxharmo.ops.tissue import segment
+from jaxharmo.ops.tissue import bounding_box, segment
 
 
 def dice(a, b):
@@ -25,3 +25,21 @@ def test_a_slice_without_lung_has_an_empty_mask():
     assert not segment(hu).lung.any()
     empty = segment(np.full((96, 96), -1000.0))
     assert not empty.body.any()
+
+
+@pytest.mark.parametrize(("side", "grid"), [(512, 256), (515, 128), (320, 256)])
+def test_a_coarser_grid_finds_the_same_tissue(side, grid):
+    hu, _ = chest(side, 60)
+    fine, coarse = segment(hu), segment(hu, grid)
+    for name in ("body", "lung", "core", "soft"):
+        one, other = getattr(fine, name), getattr(coarse, name)
+        assert one.shape == other.shape
+        assert dice(one, other) > 0.95, name
+    assert np.abs(np.subtract(bounding_box(fine.lung), bounding_box(coarse.lung))).max() <= 4
+
+
+def test_bounding_boxes_end_behind_the_last_pixel():
+    mask = np.zeros((8, 9), bool)
+    mask[2:5, 3:7] = True
+    assert bounding_box(mask) == (2, 3, 5, 7)
+    assert bounding_box(np.zeros((8, 9), bool)) == (0, 0, 8, 9)

@@ -1,177 +1,224 @@
-"""A folder of DICOM files -> a shard set, one slice in memory at a time."""
+"""A folder of CT files -> a shard set, with one slice a worker in memory at a time."""
 
-import csv
+import dataclasses
+import functools
 import hashlib
-import io
+import itertools
+import json
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from itertools import combinations
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-from jaxharmo.data.manifest import SPLITS, Domain, Manifest, unique_slugs, write_manifest
-from jaxharmo.data.prepare.headers import Skipped
-from jaxharmo.data.prepare.pixels import PixelError, body_box, pixels_of, read_dataset
-from jaxharmo.data.prepare.progress import DomainResult, open_destination
-from jaxharmo.data.prepare.series import Series, find_series, list_files
-from jaxharmo.data.prepare.splits import Splits, make_splits
-from jaxharmo.data.records import Slice, SliceHeader
-from jaxharmo.data.shards import ShardWriter
+from jaxharmo.data.manifest import Manifest
+from jaxharmo.data.prepare.assembly import SKIPPED_NAME, WARNINGS_NAME, assemble, warnings
+from jaxharmo.data.prepare.config import SETTINGS, PrepareConfig, check
+from jaxharmo.data.prepare.headers import Skipped, SliceFile
+from jaxharmo.data.prepare.keys import write_key_file
+from jaxharmo.data.prepare.nifti import read_labels
+from jaxharmo.data.prepare.plan import Plan, make_plan
+from jaxharmo.data.prepare.progress import WORK, Meter, close_destination, open_destination
+from jaxharmo.data.prepare.series import group, list_files
+from jaxharmo.data.prepare.sources import Rules, read_file
+from jaxharmo.data.prepare.units import Unit, read_result, write_unit
+from jaxharmo.data.prepare.workers import Workers, open_workers
 from jaxharmo.errors import InputError
-from jaxharmo.files import write_text
 
-SKIPPED_NAME = "skipped.csv"
-Window = tuple[float, float]
+__all__ = [
+    "SKIPPED_NAME", "WARNINGS_NAME", "Job", "PrepareConfig", "lost", "prepare",
+]  # fmt: skip
+
+Report = Callable[[str], object]
+FILES_A_TASK = 200
+MOST_WARNINGS = 5
+"""Series of each kind that are named; all are in ``warnings.csv``."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """How the work is done; the result does not depend on it."""
+
+    workers: int = 0
+    """Processes; 0 is one a core."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler that does the work instead (tcp://host:port); its workers must
+    see both folders under the same names."""
+    part: str | None = None
+    """i/n: do the i-th of n parts, as an array job of a cluster does, and do not finish the set."""
+    merge: bool = False
+    """Finish a set all parts of which are done."""
 
 
 def prepare(
     source: Path,
     destination: Path,
+    config: PrepareConfig | None = None,
     *,
-    window: Window = (-1024.0, 3071.0),
-    report: Callable[[str], object] = print,
-) -> Manifest:
+    labels: Path | None = None,
+    key_file: Path | None = None,
+    job: Job | None = None,
+    report: Report = print,
+) -> Manifest | None:
     """Write the CT slices below ``source`` into the shard set ``destination``.
 
-    Pixels are HU clipped to ``window`` on the scanner's own grid; padding becomes its lower end.
-    ``skipped.csv`` names every file not used. A killed run goes on where it stopped when it is
-    started again; a finished set of the same files is left as it is. Messages go to ``report``.
-    ``InputError`` where there is nothing to prepare, or ``destination`` holds something else.
+    Pixels are HU clipped to ``config.window`` on the scanner's own grid unless ``config`` says
+    otherwise; padding becomes the window's lower end. ``labels``: a CSV of the domains of NIfTI
+    volumes. ``skipped.csv`` names every file not used, ``warnings.csv`` what is odd about a series.
+    ``key_file`` gets the identifiers behind the pseudonyms. A killed run goes on where it stopped
+    when it is started again; a finished set of the same files is left as it is. Messages go to
+    ``report``. None after one part of several. ``InputError`` where there is nothing to prepare,
+    or ``destination`` holds something else.
     """
+    config, job = check(config or PrepareConfig()), job or Job()
     source, destination = source.resolve(), destination.resolve()
-    _check(source, destination, window)
-    files = list_files(source)
+    part, parts = _part(job)
+    for path in (destination, *([key_file.resolve()] if key_file else [])):
+        if path.is_relative_to(source):
+            raise InputError(f"{path}: lies in the input folder; name one outside of it")
+    if key_file and key_file.resolve().is_relative_to(destination):
+        raise InputError(f"{key_file}: lies with the shards; keep the key elsewhere")
+    rules = Rules(
+        derived=config.derived,
+        by=config.domain,
+        labels=read_labels(labels, config.domain) if labels else {},
+    )
+    closed: list[Path] = []
+    files = list_files(source, closed)
     provenance = {
         "tool": "jaxharmo prepare",
-        "window": f"{window[0]:g} {window[1]:g}",
-        "files": _fingerprint(source, files),
+        "settings": json.dumps(dataclasses.asdict(config)),
+        "files": _fingerprint(source, [*files, *closed], labels),
     }
-    progress = open_destination(destination, provenance)
-    if isinstance(progress, Manifest):
+    finished = open_destination(destination, provenance, shared=parts > 1 or job.merge)
+    if finished and not key_file:
         report(f"{destination}: already prepared from these files")
-        return progress
+        return finished
 
-    series, skipped = find_series(source, files)
-    skipped += [
-        Skipped(item.name, "ConvolutionKernel missing")
-        for each in series
-        if not each.domain
-        for item in each.slices
-    ]
-    series = [each for each in series if each.domain]
-    if not series:
-        raise InputError(f"{source}: no usable CT slice in {_main_reason(skipped)}")
-    splits = make_splits(series)
-    for warning in splits.warnings:
-        report(f"warning: {warning}")
+    with open_workers(job.workers, job.scheduler) as workers:
+        found = _headers(workers, source, files, rules, report)
+        series, skipped = group(found)
+        skipped += [
+            Skipped(f"{path.relative_to(source)}/", "folder cannot be read", lost=True)
+            for path in closed
+        ]
+        plan = make_plan(series, skipped, config)
+        if isinstance(plan, str):
+            close_destination(destination)
+            _remove_if_empty(destination)
+            raise InputError(f"{source}: no usable CT slice in {plan}")
+        if not finished:
+            if not job.merge:
+                _tell_warnings(plan, report)
+                _write_units(workers, plan, destination / WORK, config, (part, parts), report)
+            if parts > 1:
+                report(f"{destination}: part {part} of {parts} is done; finish with --merge")
+                return None
+    manifest = finished or _finish(source, destination, plan, config, provenance, report)
+    if key_file:
+        write_key_file(key_file, plan)
+    return manifest
 
-    progress.save()
-    writer = _DomainWriter(destination, series, splits, window)
-    domains: list[Domain] = []
-    with tqdm(total=sum(len(each.slices) for each in series), unit="slice", disable=None) as bar:
-        for index, (name, slug) in enumerate(zip(writer.names, writer.slugs, strict=True)):
-            if slug not in progress.done:
-                progress.add(slug, writer.write(index, bar))
-            result = progress.done[slug]
-            skipped += result.skipped
-            domains.append(Domain(index=index, name=name, slug=slug, slices=result.slices))
-            if bar.disable:
-                counts = ", ".join(f"{split} {count}" for split, count in result.slices.items())
-                report(f"{name}: {counts}")
-    total = sum(sum(domain.slices.values()) for domain in domains)
-    if not total:
-        raise InputError(f"{source}: no CT slice could be read in {_main_reason(skipped)}")
 
-    manifest = Manifest(
-        window=window,
-        spacing="native",
-        split_by=splits.split_by,
-        domains=tuple(domains),
-        patients=_patients_by_split(series, splits, writer.patients),
-        paired=_paired(series),
-        provenance=provenance,
+def lost(manifest: Manifest) -> int:
+    """How many files were not used though the settings did not ask for it."""
+    return sum(
+        count for reason, count in manifest.skipped.items() if not reason.startswith(SETTINGS)
     )
-    _write_skipped(destination / SKIPPED_NAME, skipped)
-    write_manifest(destination, manifest)
-    progress.finish()
+
+
+def _headers(
+    workers: Workers, source: Path, files: list[Path], rules: Rules, report: Report
+) -> Iterator[SliceFile | Skipped]:
+    """What is in all files, in the order of their names."""
+    names = [path.relative_to(source).as_posix() for path in files]
+    tasks = [
+        tuple(names[start : start + FILES_A_TASK]) for start in range(0, len(names), FILES_A_TASK)
+    ]
+    found: dict[tuple[str, ...], list[SliceFile | Skipped]] = {}
+    with Meter(len(files), "headers", "file", report) as meter:
+        read = functools.partial(_read_files, source, rules)
+        for task, result in workers.run(read, tasks):
+            found[task] = result
+            meter.advance(len(task))
+    return itertools.chain.from_iterable(found.pop(task) for task in tasks)
+
+
+def _read_files(source: Path, rules: Rules, names: Iterable[str]) -> list[SliceFile | Skipped]:
+    return [item for name in names for item in read_file(source, name, rules)]
+
+
+def _write_units(
+    workers: Workers,
+    plan: Plan,
+    work: Path,
+    config: PrepareConfig,
+    part: tuple[int, int],
+    report: Report,
+) -> None:
+    """Do all units of this part that are not done."""
+    number, count = part
+    total = sum(len(unit.slices) for unit in plan.units() if unit.number % count == number - 1)
+    with Meter(total, "prepare", "slice", report) as meter:
+
+        def left() -> Iterator[Unit]:
+            for unit in plan.units():
+                if unit.number % count == number - 1:
+                    if read_result(work, unit.number) is None:
+                        yield unit
+                    else:
+                        meter.skip(len(unit.slices))
+
+        write = functools.partial(write_unit, folder=work, config=config)
+        for unit, _ in workers.run(write, left()):
+            meter.advance(len(unit.slices))
+
+
+def _finish(
+    source: Path,
+    destination: Path,
+    plan: Plan,
+    config: PrepareConfig,
+    provenance: dict[str, str],
+    report: Report,
+) -> Manifest:
+    try:
+        manifest = assemble(destination, destination / WORK, plan, config, provenance)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    close_destination(destination)
+    total = sum(sum(domain.slices.values()) for domain in manifest.domains)
     report(
-        f"{destination}: {total} slices, {len(domains)} domains, {len(manifest.paired)} pairs of "
-        f"domains from the same acquisitions; {len(skipped)} files not used, see {SKIPPED_NAME}"
+        f"{destination}: {total} slices, {len(manifest.domains)} domains, {len(manifest.paired)} "
+        f"pairs of domains from the same acquisitions; {sum(manifest.skipped.values())} files not "
+        f"used, see {SKIPPED_NAME}"
     )
     return manifest
 
 
-class _DomainWriter:
-    """Writes the shards of a domain at a time, under pseudonyms in the order of digests."""
-
-    def __init__(self, directory: Path, series: list[Series], splits: Splits, window: Window):
-        self.names = sorted({each.domain for each in series})
-        self.slugs = unique_slugs(self.names)
-        self.patients = _pseudonyms("P", (each.patient for each in series))
-        self._keys = _pseudonyms("S", (each.key for each in series))
-        self._acquisitions = _pseudonyms("A", (each.acquisition for each in series))
-        self._directory, self._series, self._splits = directory, series, splits
-        self._window = window
-
-    def write(self, index: int, bar: tqdm) -> DomainResult:
-        """All slices of the domain with this index; ``bar`` counts them."""
-        skipped: list[Skipped] = []
-        with ExitStack() as stack:
-            shards = {
-                split: stack.enter_context(ShardWriter(self._directory, split, self.slugs[index]))
-                for split in SPLITS
-            }
-            for each in self._series:
-                if each.domain == self.names[index]:
-                    skipped += self._write_series(each, index, shards, bar)
-        return DomainResult({split: shard.count for split, shard in shards.items()}, skipped)
-
-    def _write_series(
-        self, series: Series, domain: int, shards: dict[str, ShardWriter], bar: tqdm
-    ) -> list[Skipped]:
-        skipped: list[Skipped] = []
-        written: set[float] = set()
-        for item in series.slices:
-            bar.update()
-            if item.position in written:
-                skipped.append(Skipped(item.name, "another slice of the series at its position"))
-                continue
-            try:
-                pixels = pixels_of(read_dataset(item.path))
-            except PixelError as error:
-                skipped.append(Skipped(item.name, str(error)))
-                continue
-            written.add(item.position)
-            hu = np.where(pixels.padding, self._window[0], pixels.hu)
-            header = SliceHeader(
-                domain=domain,
-                patient=self.patients[series.patient],
-                series=self._keys[series.key],
-                acquisition=self._acquisitions[series.acquisition],
-                position=item.position,
-                spacing=item.spacing,
-                body=body_box(hu),
-            )
-            shard = shards[self._splits.of(series, item.position)]
-            shard.write(Slice(header, np.clip(np.rint(hu), *self._window).astype(np.int16)))
-        return skipped
+def _tell_warnings(plan: Plan, report: Report) -> None:
+    for warning in plan.splits.warnings:
+        report(f"warning: {warning}")
+    odd = warnings(plan)
+    for name, domain, oddity in odd[:MOST_WARNINGS]:
+        report(f"warning: {name} ({domain}): {oddity}")
+    if len(odd) > MOST_WARNINGS:
+        report(f"warning: {len(odd) - MOST_WARNINGS} more, see {WARNINGS_NAME}")
 
 
-def _check(source: Path, destination: Path, window: Window) -> None:
-    limits = np.iinfo(np.int16)
-    if not limits.min <= window[0] < window[1] <= limits.max:
-        raise InputError(f"window {window}: must rise and lie within {limits.min} to {limits.max}")
-    if destination.is_relative_to(source):
-        raise InputError(f"{destination}: lies in the input folder; name one outside of it")
+def _part(job: Job) -> tuple[int, int]:
+    """Number and count of the part; ``InputError`` where it is no part."""
+    if job.part is None:
+        return 1, 1
+    first, slash, second = job.part.partition("/")
+    if not (slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
+        raise InputError(f"part {job.part}: must be i/n, as 1/8 is the first of eight")
+    if job.merge:
+        raise InputError("--merge finishes what all parts have done; give it without --part")
+    return int(first), int(second)
 
 
-def _fingerprint(source: Path, files: Iterable[Path]) -> str:
+def _fingerprint(source: Path, files: Iterable[Path], labels: Path | None) -> str:
     """SHA-256 of names, sizes and times of change: tells a new input from the same one again."""
-    listing = hashlib.sha256()
+    listing = hashlib.sha256(labels.read_bytes() if labels else b"")
     for path in files:
         status = path.stat()
         name = os.fsencode(path.relative_to(source))
@@ -179,45 +226,6 @@ def _fingerprint(source: Path, files: Iterable[Path]) -> str:
     return listing.hexdigest()
 
 
-def _pseudonyms(letter: str, keys: Iterable[str]) -> dict[str, str]:
-    """Key -> letter and number. Digests are the keys, so their order tells nothing."""
-    return {key: f"{letter}{number:04d}" for number, key in enumerate(sorted(set(keys)), start=1)}
-
-
-def _paired(series: list[Series]) -> tuple[tuple[str, str], ...]:
-    """Pairs of domains with slices at the same position of the same acquisition."""
-    reconstructions: dict[str, list[Series]] = defaultdict(list)
-    for each in series:
-        reconstructions[each.acquisition].append(each)
-    pairs = {
-        (min(a.domain, b.domain), max(a.domain, b.domain))
-        for group in reconstructions.values()
-        for a, b in combinations(group, 2)
-        if a.domain != b.domain and not set(a.positions).isdisjoint(b.positions)
-    }
-    return tuple(sorted(pairs))
-
-
-def _patients_by_split(
-    series: list[Series], splits: Splits, pseudonyms: dict[str, str]
-) -> dict[str, list[str]]:
-    members: dict[str, set[str]] = {split: set() for split in SPLITS}
-    for each in series:
-        for position in each.positions:
-            members[splits.of(each, position)].add(pseudonyms[each.patient])
-    return {split: sorted(found) for split, found in members.items()}
-
-
-def _main_reason(skipped: list[Skipped]) -> str:
-    """Of all these files, why most are of no use."""
-    ((reason, count),) = Counter(item.reason for item in skipped).most_common(1)
-    return f"{len(skipped)} files; {count} of them: {reason}"
-
-
-def _write_skipped(path: Path, skipped: list[Skipped]) -> None:
-    """``skipped.csv``, atomically; bytes of a file name that are no text are escaped."""
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(("file", "reason"))
-    writer.writerows((item.file, item.reason) for item in sorted(skipped, key=lambda s: s.file))
-    write_text(path, table.getvalue(), errors="backslashreplace")
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()

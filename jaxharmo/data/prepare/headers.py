@@ -1,51 +1,64 @@
-"""One DICOM header -> what may be known of a CT slice, or the reason why it is of no use.
+"""One DICOM header -> what may be known of its CT slices, or the reason why it is of no use.
 
 Who the patient is stays in here: identifiers leave this module as SHA-256 digests only, and a
 reason never quotes a header value.
 """
 
-import contextlib
 import dataclasses
+import functools
 import hashlib
-import logging
-import math
 import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.multival import MultiValue
-from pydicom.pixels import get_decoder  # pyright: ignore[reportPrivateImportUsage]
-from pydicom.uid import UID, CTImageStorage
+from pydicom.tag import Tag
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+)
 
-from jaxharmo.data.prepare.domains import clean, domain_name
+from jaxharmo.data.manifest import Acquisition
+from jaxharmo.data.prepare import factors
+from jaxharmo.data.prepare.domains import domain_name
+from jaxharmo.data.prepare.elements import UnusableError, numbers, quiet, texts, uid
+from jaxharmo.data.prepare.frames import GROUPS, flat_frames
+from jaxharmo.data.prepare.reading import read_dicom, undecodable
 
 DERIVED = "derived image (ImageType DERIVED)"
 MAX_SIDE = 4096
 """Rows or columns above this are no CT slice; a bound on what one file can make us allocate."""
+MAX_FRAMES = 20_000
+SPACING = (0.01, 20.0)
+"""mm between pixels that a CT slice can have."""
+ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
-_KEYWORDS = [
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_KEYWORDS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
-    "PatientID", "ImageType", "Manufacturer", "ManufacturerModelName", "ConvolutionKernel",
-    "Rows", "Columns", "PixelSpacing", "SliceThickness", "ImageOrientationPatient",
-    "ImagePositionPatient", "NumberOfFrames", "SamplesPerPixel", "RescaleSlope",
+    "PatientID", "ImageType", "Rows", "Columns", "ImageOrientationPatient", "ImagePositionPatient",
+    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "RescaleSlope",
     "RescaleIntercept", "RescaleType", "AcquisitionDate", "AcquisitionTime", "AcquisitionNumber",
-    "KVP",
-]  # fmt: skip
+    "AcquisitionDateTime", *factors.KEYWORDS, *GROUPS,
+)  # fmt: skip
+# Looked up once: it takes as long as the rest of the header.
+_TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SliceFile:
     """A usable CT slice in a file; its pixels have not been looked at."""
 
-    path: Path
+    folder: str
+    """The input folder."""
     name: str
-    """Path relative to the input folder."""
+    """Path of the file relative to the input folder."""
+    frame: int | None = None
+    """Number of the slice in a file that holds several, from 0."""
     instance: str
-    """Digest of SOPInstanceUID."""
+    """Digest of SOPInstanceUID and frame."""
     series: str
     """Digest of what a series must share: SeriesInstanceUID, patient, domain, in-plane geometry."""
     patient: str
@@ -54,45 +67,40 @@ class SliceFile:
     """Digest of study, frame of reference, tube voltage, slice thickness and in-plane geometry."""
     moment: str
     """Digest of the acquisition's date and time, else of its number; empty without either."""
+    phase: str
+    """Digest of AcquisitionNumber: tells the phases of a scan that covers a position repeatedly."""
     domain: str
     """Empty without ConvolutionKernel."""
+    factors: Acquisition
+    shape: tuple[int, int]
+    """Rows and columns."""
     spacing: tuple[float, float]
     """Between rows and between columns, mm."""
     position: float
     """Of the slice along its normal, mm."""
+    corner: tuple[float, float]
+    """Of the first pixel along rows and columns, mm."""
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return Path(self.folder, self.name)
+
+    @property
+    def label(self) -> str:
+        """How reports call the slice."""
+        return self.name if self.frame is None else f"{self.name} frame {self.frame + 1}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that was not used."""
+    """A file, or a frame of it, that was not used."""
 
     file: str
     """Path relative to the input folder."""
     reason: str
     lost: bool = False
     """It is, or may be, a slice of a CT series that is now incomplete."""
-
-
-class _UnusableError(Exception):
-    """Carries the reason, and whether a slice is lost with the file."""
-
-    def __init__(self, reason: str, *, lost: bool = True):
-        super().__init__(reason)
-        self.reason, self.lost = reason, lost
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence pydicom, which warns of odd header values and quotes them, in its log as well."""
-    log = logging.getLogger("pydicom")
-    before = log.disabled
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        log.disabled = True
-        try:
-            yield
-        finally:
-            log.disabled = before
 
 
 def digest(*parts: object) -> str:
@@ -103,131 +111,170 @@ def digest(*parts: object) -> str:
 
 
 def read_header(path: Path, name: str) -> SliceFile | Skipped:
-    """Read the header of ``path``, called ``name`` in reports; never raises for what is in it."""
+    """The one slice in ``path``, called ``name`` in reports; never raises for what is in it.
+
+    A file with several frames and a derived image are of no use.
+    """
+    (found,) = _read(path, name, frames=False, derived=False, by="scanner-kernel")
+    return found
+
+
+def read_headers(
+    path: Path, name: str, *, derived: bool, by: str = "scanner-kernel"
+) -> list[SliceFile | Skipped]:
+    """All slices in ``path``, also those of a multi-frame image.
+
+    ``derived`` takes derived images, too; ``by`` makes the domain (``domain_name``).
+    """
+    return _read(path, name, frames=True, derived=derived, by=by)
+
+
+def _read(
+    path: Path, name: str, *, frames: bool, derived: bool, by: str
+) -> list[SliceFile | Skipped]:
     try:
-        with path.open("rb") as file:
-            if file.read(132)[128:] != b"DICM":
-                return Skipped(name, "not a DICOM file", lost=_should_be_dicom(path))
+        folder = sys.intern(str(path)[: -len(name) - 1])
         with quiet():
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
-            return _slice_file(header, path, name)
-    except _UnusableError as error:
-        return Skipped(name, error.reason, error.lost)
+            header = read_dicom(path, stop_before_pixels=True, specific_tags=_TAGS)
+            kind = _check_kind(header, frames)
+            if kind not in ENHANCED:
+                return [_slice_file(header, header, folder, name, None, derived, by)]
+            if not 1 <= (count := int(header.NumberOfFrames)) <= MAX_FRAMES:
+                raise UnusableError("NumberOfFrames out of range")
+            found: list[SliceFile | Skipped] = []
+            for number, frame in enumerate(flat_frames(header, count)):
+                try:
+                    found.append(_slice_file(frame, header, folder, name, number, derived, by))
+                except UnusableError as error:
+                    label = f"{name} frame {number + 1}"
+                    found.append(Skipped(label, error.reason, error.lost))
+            reasons = {item.reason for item in found if isinstance(item, Skipped)}
+            whole = len(reasons) == 1 and all(isinstance(item, Skipped) for item in found)
+            return [Skipped(name, reasons.pop(), lost=True)] if whole else found
+    except UnusableError as error:
+        return [Skipped(name, error.reason, error.lost)]
     except OSError:
-        return Skipped(name, "cannot be read", lost=True)
+        return [Skipped(name, "cannot be read", lost=True)]
     except Exception:
         # Damaged bytes surface as almost any exception, whose text would quote them.
-        return Skipped(name, "damaged header", lost=True)
+        return [Skipped(name, "damaged header", lost=True)]
 
 
-def _slice_file(header: FileDataset, path: Path, name: str) -> SliceFile:
-    _check_kind(header)
+def _slice_file(
+    header: Dataset,
+    whole: FileDataset,
+    folder: str,
+    name: str,
+    frame: int | None,
+    derived: bool,
+    by: str,
+) -> SliceFile:
+    """``header``: of the slice; ``whole``: of the file that it is a frame of."""
+    _check_image_type(header, derived)
     position, orientation = _placement(header)
-    rows, columns, *spacing = (
-        *_numbers(header, "Rows", 1),
-        *_numbers(header, "Columns", 1),
-        *_numbers(header, "PixelSpacing", 2),
-    )
-    if not (1 <= rows <= MAX_SIDE and 1 <= columns <= MAX_SIDE and min(spacing) > 0):
-        raise _UnusableError("Rows, Columns or PixelSpacing out of range")
-    if _numbers(header, "RescaleSlope", 1)[0] == 0:
-        raise _UnusableError("RescaleSlope is 0")
-    _numbers(header, "RescaleIntercept", 1)
-
+    shape, spacing = _grid(header)
+    patient = digest("patient", *texts(whole, "PatientID"))
+    acquisition = factors.acquisition_of(header, spacing[0])
     domain = domain_name(
-        " ".join(_texts(header, "Manufacturer")),
-        " ".join(_texts(header, "ManufacturerModelName")),
-        _texts(header, "ConvolutionKernel"),
+        " ".join(texts(header, "Manufacturer")),
+        " ".join(texts(header, "ManufacturerModelName")),
+        texts(header, "ConvolutionKernel"),
+        by=by,
     )
-    patient = digest("patient", *_texts(header, "PatientID"))
-    frame = "".join(_texts(header, "FrameOfReferenceUID"))
-    time = _texts(header, "AcquisitionTime")
-    instant = [*_texts(header, "AcquisitionDate"), *time] if time else []
-    instant = instant or _texts(header, "AcquisitionNumber")
+    frame_of_reference = "".join(texts(whole, "FrameOfReferenceUID"))
+    time = texts(header, "AcquisitionTime")
+    instant = [*texts(header, "AcquisitionDate"), *time] if time else []
+    number = texts(header, "AcquisitionNumber")
+    instant = instant or texts(header, "AcquisitionDateTime") or number
+    axes = np.array([orientation[:3], orientation[3:]])
     # Scanners write the same direction with different last digits in different slices.
-    plane = (rows, columns, *np.round(spacing, 5), *np.round(orientation, 4) + 0.0)
-    distance = float(np.dot(position, np.cross(orientation[:3], orientation[3:])))
-    corner = np.round(np.array(position) @ np.array([orientation[:3], orientation[3:]]).T, 2) + 0.0
+    plane = (*shape, *np.round(spacing, 5), *np.round(orientation, 4) + 0.0)
+    corner = np.round(axes @ np.array(position), 2) + 0.0
     return SliceFile(
-        path=path,
+        folder=folder,
         name=name,
-        instance=digest(_uid(header, "SOPInstanceUID")),
-        series=digest(_uid(header, "SeriesInstanceUID"), patient, domain, *plane),
+        frame=frame,
+        instance=digest(uid(whole, "SOPInstanceUID"), *([] if frame is None else [frame])),
+        series=digest(uid(whole, "SeriesInstanceUID"), patient, domain, *plane),
         patient=patient,
         scan=digest(
-            _uid(header, "StudyInstanceUID"), frame, *plane, *corner,
-            *_texts(header, "SliceThickness"), *_texts(header, "KVP"),
+            uid(whole, "StudyInstanceUID"), frame_of_reference, *plane, *corner,
+            *texts(header, "SliceThickness"), *texts(header, "KVP"),
         ),
-        moment=digest(*instant) if frame and instant else "",
-        domain=domain,
-        spacing=(spacing[0], spacing[1]),
-        position=round(distance, 3) + 0.0,
+        moment=digest(*instant) if frame_of_reference and instant else "",
+        phase=digest(*number),
+        domain=sys.intern(domain),
+        factors=acquisition,
+        shape=shape,
+        spacing=spacing,
+        position=round(float(np.dot(position, _normal(tuple(orientation)))), 3) + 0.0,
+        corner=(float(corner[0]), float(corner[1])),
     )  # fmt: skip
 
 
-def _should_be_dicom(path: Path) -> bool:
-    """Whether a file without the DICOM marker may be a slice that was cut short or overwritten."""
-    return path.suffix.lower() in (".dcm", ".dicom", ".ima") or path.stat().st_size == 0
-
-
-def _check_kind(header: FileDataset) -> None:
-    """Raise for everything but an original single-frame CT slice in HU that can be decoded."""
+def _check_kind(header: FileDataset, frames: bool) -> str:
+    """The SOP class; raises for everything but a grey CT image in HU that can be decoded."""
     meta = header.file_meta
     kind = str(header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
-    if kind != CTImageStorage:
+    if kind != CTImageStorage and not (frames and kind in ENHANCED):
         known = f" but {UID(kind).name}" if UID(kind).type == "SOP Class" else ""
         lost = meta.get("MediaStorageSOPClassUID") == CTImageStorage
-        raise _UnusableError(f"not a CT image{known}", lost=lost)
-    image_type = [value.upper() for value in _texts(header, "ImageType")]
+        raise UnusableError(f"not a CT image{known}", lost=lost)
+    if kind not in ENHANCED and (texts(header, "NumberOfFrames") or ["1"]) != ["1"]:
+        raise UnusableError("several frames in one file")
+    grey = (texts(header, "PhotometricInterpretation") or ["MONOCHROME2"])[0] in _GREY
+    if (texts(header, "SamplesPerPixel") or ["1"]) != ["1"] or not grey:
+        raise UnusableError("not a grey image")
+    if reason := undecodable(meta.get("TransferSyntaxUID") or ""):
+        raise UnusableError(reason)
+    return kind
+
+
+def _check_image_type(header: Dataset, derived: bool) -> None:
+    image_type = [value.upper() for value in texts(header, "ImageType")]
     if "LOCALIZER" in image_type:
-        raise _UnusableError("localizer", lost=False)
-    if image_type[:1] == ["DERIVED"]:
-        raise _UnusableError(DERIVED, lost=False)
-    if (_texts(header, "NumberOfFrames") or ["1"]) != ["1"]:
-        raise _UnusableError("several frames in one file")
-    if (_texts(header, "SamplesPerPixel") or ["1"]) != ["1"]:
-        raise _UnusableError("not a grey image")
-    if (_texts(header, "RescaleType") or ["HU"]) != ["HU"]:
-        raise _UnusableError("RescaleType is not HU")
-    try:
-        decodable = get_decoder(UID(meta.get("TransferSyntaxUID") or "")).is_available
-    except NotImplementedError:
-        raise _UnusableError("transfer syntax without pixel decoder") from None
-    if not decodable:
-        raise _UnusableError('compressed; pip install "jaxharmo[dicom]" to decode it')
+        raise UnusableError("localizer", lost=False)
+    if image_type[:1] == ["DERIVED"] and not derived:
+        raise UnusableError(DERIVED, lost=False)
+    # US, unspecified, is what tools write that re-encode pixels; of a CT image it is HU.
+    if (texts(header, "RescaleType") or ["HU"])[0] not in ("HU", "US"):
+        raise UnusableError("RescaleType is not HU")
+
+
+def _grid(header: Dataset) -> tuple[tuple[int, int], tuple[float, float]]:
+    """Shape and spacing; the rescale to HU is checked with them."""
+    (rows,), (columns,) = numbers(header, "Rows", 1), numbers(header, "Columns", 1)
+    first, second = numbers(header, "PixelSpacing", 2)
+    if not (
+        1 <= rows <= MAX_SIDE
+        and 1 <= columns <= MAX_SIDE
+        and SPACING[0] <= min(first, second) <= max(first, second) <= SPACING[1]
+    ):
+        raise UnusableError("Rows, Columns or PixelSpacing out of range")
+    (slope,) = numbers(header, "RescaleSlope", 1)
+    (intercept,) = numbers(header, "RescaleIntercept", 1)
+    if slope == 0:
+        raise UnusableError("RescaleSlope is 0")
+    if not 1e-6 < abs(slope) < 1e4 or abs(intercept) > 1e6:
+        raise UnusableError("RescaleSlope or RescaleIntercept out of range")
+    return (int(rows), int(columns)), (first, second)
+
+
+@functools.lru_cache
+def _perpendicular(orientation: tuple[float, ...]) -> bool:
+    axes = np.array(orientation).reshape(2, 3)
+    return np.allclose(axes @ axes.T, np.eye(2), atol=0.01)
+
+
+@functools.lru_cache
+def _normal(orientation: tuple[float, ...]) -> np.ndarray:
+    return np.cross(orientation[:3], orientation[3:])
 
 
 def _placement(header: Dataset) -> tuple[list[float], list[float]]:
     """ImagePositionPatient and ImageOrientationPatient, the latter checked to span a plane."""
-    position = _numbers(header, "ImagePositionPatient", 3)
-    orientation = _numbers(header, "ImageOrientationPatient", 6)
-    axes = np.array(orientation).reshape(2, 3)
-    if not np.allclose(axes @ axes.T, np.eye(2), atol=0.01):
-        raise _UnusableError("ImageOrientationPatient is not two perpendicular directions")
+    position = numbers(header, "ImagePositionPatient", 3)
+    orientation = numbers(header, "ImageOrientationPatient", 6)
+    if not _perpendicular(tuple(orientation)):
+        raise UnusableError("ImageOrientationPatient is not two perpendicular directions")
     return position, orientation
-
-
-def _texts(header: Dataset, keyword: str) -> list[str]:
-    """The non-empty values of an element as clean text."""
-    value = header.get(keyword)
-    values = [] if value is None else [value] if isinstance(value, str) else value
-    values = values if isinstance(values, list | MultiValue) else [values]
-    return [text for text in (clean(str(item)) for item in values) if text]
-
-
-def _numbers(header: Dataset, keyword: str, count: int) -> list[float]:
-    """The ``count`` finite numbers of an element."""
-    try:
-        values = [float(text) for text in _texts(header, keyword)]
-    except (ValueError, TypeError):
-        values = []
-    if len(values) != count or not all(map(math.isfinite, values)):
-        raise _UnusableError(f"{keyword} missing or not {count} number{'s' * (count > 1)}")
-    return values
-
-
-def _uid(header: Dataset, keyword: str) -> str:
-    (value, *_) = [*_texts(header, keyword), ""]
-    if not value:
-        raise _UnusableError(f"{keyword} missing")
-    return value

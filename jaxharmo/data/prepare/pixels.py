@@ -1,20 +1,38 @@
-"""Pixels of a CT slice in HU, which of them are padding, and where the body lies."""
+"""Pixels of CT slices in HU, and which of them are padding."""
 
 import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pydicom
-from jaxtyping import Bool, Float32, Real
+from jaxtyping import Bool, Float32, Integer, Real
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.pixels import iter_pixels  # pyright: ignore[reportPrivateImportUsage]
+from pydicom.tag import Tag
 from scipy import ndimage
 
-from jaxharmo.data.prepare.headers import quiet
+from jaxharmo.data.prepare.elements import quiet
+from jaxharmo.data.prepare.frames import flat_frames
+from jaxharmo.data.prepare.headers import SliceFile
+from jaxharmo.data.prepare.nifti import is_nifti, read_nifti_slices
+from jaxharmo.data.prepare.reading import read_dicom
 
 SCALE = (-1024.0, 3071.0)
 """HU that a 12-bit CT can mean; below lies what scanners put outside the reconstruction circle."""
 BODY_THRESHOLD = -500.0
 """HU between air and soft tissue."""
+BOX_GRID = 256
+
+_TAGS = [
+    Tag(keyword)
+    for keyword in (
+        "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
+        "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+        "PixelData", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue",
+        "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    )
+]  # fmt: skip
 
 
 class PixelError(Exception):
@@ -29,11 +47,29 @@ class Pixels:
     padding: Bool[np.ndarray, "h w"]
 
 
+def read_slices(items: Sequence[SliceFile]) -> Iterator[tuple[SliceFile, Pixels | PixelError]]:
+    """The pixels of ``items`` one after another, or why they cannot be read.
+
+    Files with several frames are read frame by frame, so that one slice is in memory at a time.
+    """
+    for (name, several), group in itertools.groupby(
+        items, key=lambda item: (item.name, item.frame is not None)
+    ):
+        slices = list(group)
+        if is_nifti(name):
+            yield from _read_nifti(slices)
+        elif several:
+            yield from _read_frames(slices)
+        else:
+            for item in slices:
+                yield item, _read_one(item)
+
+
 def read_dataset(path: Path) -> FileDataset:
     """The whole of a DICOM file; ``PixelError`` where it is damaged."""
     try:
         with quiet():
-            return pydicom.dcmread(path)
+            return read_dicom(path)
     except Exception as error:
         raise PixelError("damaged or unreadable file") from error
 
@@ -46,36 +82,30 @@ def pixels_of(dataset: Dataset) -> Pixels:
     try:
         with quiet():
             _check_length(dataset)
-            stored = dataset.pixel_array.astype(np.int32)
-            slope, intercept = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
+            stored = dataset.pixel_array
             shape = (dataset.Rows, dataset.Columns)
     except PixelError:
         raise
     except Exception as error:
         # Decoders meet damaged bytes with almost any exception.
         raise PixelError("pixel data missing or cannot be decoded") from error
-    if stored.shape != shape:
-        raise PixelError("pixel data is not one image of Rows × Columns")
-    hu = (stored * slope + intercept).astype(np.float32)
-    value = _padding_value(dataset)
-    if value is None:
-        return Pixels(hu, hu < SCALE[0])
-    marked = np.isin(stored, (value, value + 2**16))
-    hu[marked] = value * slope + intercept
-    return Pixels(hu, marked | (hu < SCALE[0]))
+    return _rescaled(stored, shape, dataset)
 
 
 def body_box(hu: Real[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
     """Bounding box of the largest object denser than air: top, left, bottom, right (exclusive).
 
-    The whole image where nothing is.
+    The whole image where nothing is. From ``2 * BOX_GRID`` pixels a side on, pixels are passed over
+    and the box is true to as many.
     """
-    labels, count = ndimage.label(hu > BODY_THRESHOLD)  # pyright: ignore[reportGeneralTypeIssues]
+    step = max(1, min(hu.shape) // BOX_GRID)
+    labels, count = ndimage.label(hu[::step, ::step] > BODY_THRESHOLD)  # pyright: ignore[reportGeneralTypeIssues]
     if not count:
         return 0, 0, *hu.shape
     largest = int(np.argmax(np.bincount(labels.ravel())[1:]))
     rows, columns = ndimage.find_objects(labels)[largest]
-    return rows.start, columns.start, rows.stop, columns.stop
+    bottom, right = min(rows.stop * step, hu.shape[0]), min(columns.stop * step, hu.shape[1])
+    return rows.start * step, columns.start * step, bottom, right
 
 
 def padding_hu(dataset: Dataset) -> float | None:
@@ -84,6 +114,82 @@ def padding_hu(dataset: Dataset) -> float | None:
     if value is None:
         return None
     return value * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+
+
+def _read_one(item: SliceFile) -> Pixels | PixelError:
+    try:
+        with quiet():
+            # Only what is needed: a file may carry anything beside, of any size.
+            dataset = read_dicom(item.path, specific_tags=_TAGS)
+    except Exception:
+        return PixelError("damaged or unreadable file")
+    try:
+        return pixels_of(dataset)
+    except PixelError as error:
+        return error
+
+
+def _read_frames(items: list[SliceFile]) -> Iterator[tuple[SliceFile, Pixels | PixelError]]:
+    path, left = items[0].path, items
+    try:
+        with quiet():
+            header = read_dicom(path, stop_before_pixels=True)
+            frames = list(flat_frames(header, int(header.NumberOfFrames)))
+    except Exception:
+        yield from ((item, PixelError("damaged or unreadable file")) for item in items)
+        return
+    while left:
+        try:
+            with quiet():
+                stored = iter_pixels(path, indices=[item.frame for item in left], raw=True)  # pyright: ignore[reportArgumentType]
+                for item in list(left):
+                    frame = next(stored)
+                    left = left[1:]
+                    yield item, _or_error(frame, item, frames[item.frame or 0])
+        except Exception:
+            # The iterator does not survive a bad frame; those after it may be sound.
+            yield left[0], PixelError("pixel data missing or cannot be decoded")
+            left = left[1:]
+
+
+def _read_nifti(items: list[SliceFile]) -> Iterator[tuple[SliceFile, Pixels | PixelError]]:
+    left = list(items)
+    try:
+        for hu in read_nifti_slices(items[0].path, [item.frame or 0 for item in items]):
+            yield left.pop(0), Pixels(hu, hu < SCALE[0])
+    except Exception:
+        yield from ((item, PixelError("truncated or damaged volume")) for item in left)
+
+
+def _or_error(stored: np.ndarray, item: SliceFile, header: Dataset) -> Pixels | PixelError:
+    try:
+        return _rescaled(stored, item.shape, header)
+    except PixelError as error:
+        return error
+
+
+def _rescaled(
+    stored: Integer[np.ndarray, "h w"], shape: tuple[int, int], header: Dataset
+) -> Pixels:
+    if stored.shape != shape or stored.dtype.kind not in "iu":
+        raise PixelError("pixel data is not one image of Rows × Columns")
+    slope, intercept = float(header.RescaleSlope), float(header.RescaleIntercept)
+    hu = np.multiply(stored, slope, dtype=np.float32)
+    hu += np.float32(intercept)
+    padding = hu < SCALE[0]
+    value = _padding_value(header)
+    if value is not None:
+        for marker in (value, value + 2**16):
+            if _can_hold(stored, marker):
+                marked = stored == marker
+                hu[marked] = value * slope + intercept
+                padding |= marked
+    return Pixels(hu, padding)
+
+
+def _can_hold(stored: np.ndarray, value: int) -> bool:
+    limits = np.iinfo(stored.dtype)
+    return limits.min <= value <= limits.max
 
 
 def _padding_value(dataset: Dataset) -> int | None:

@@ -1,74 +1,40 @@
-"""What is done of a shard set in the making, so that a killed run goes on where it stopped."""
+"""The folder of a shard set in the making: what is ours, what is done, how far it is.
 
-import dataclasses
+``progress.json`` marks the folder as ours and unfinished; ``work/`` holds the units that are done.
+Both vanish when the manifest is written.
+"""
+
 import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+from tqdm import tqdm
 
 from jaxharmo.data.manifest import FILE_NAME as MANIFEST_NAME
 from jaxharmo.data.manifest import SPLITS, Manifest, read_manifest
-from jaxharmo.data.prepare.headers import Skipped
 from jaxharmo.errors import InputError
-from jaxharmo.files import make_folder, write_text
+from jaxharmo.files import make_folder
 
 FILE_NAME = "progress.json"
+WORK = "work"
+LINE_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal."""
 
 
-@dataclasses.dataclass(frozen=True)
-class DomainResult:
-    """What came of one domain: slices by split, and files whose pixels were of no use."""
+def open_destination(
+    directory: Path, provenance: dict[str, str], *, shared: bool = False
+) -> Manifest | None:
+    """A finished set of the same provenance; None after a new or unfinished one is made ready.
 
-    slices: dict[str, int]
-    skipped: list[Skipped]
-
-
-class Progress:
-    """``progress.json``: marks a folder as ours and unfinished, and lists the domains done."""
-
-    def __init__(self, directory: Path, provenance: dict[str, str]):
-        self._directory = directory
-        self._provenance = provenance
-        self.done: dict[str, DomainResult] = {}
-
-    def add(self, slug: str, result: DomainResult) -> None:
-        """Note that the shards of a domain are written."""
-        self.done[slug] = result
-        self.save()
-
-    def save(self) -> None:
-        """Write the file, atomically; makes the folder where there is none."""
-        make_folder(self._directory)
-        done = {slug: dataclasses.asdict(result) for slug, result in self.done.items()}
-        content = {"provenance": self._provenance, "done": done}
-        write_text(self._directory / FILE_NAME, json.dumps(content))
-
-    def load(self) -> None:
-        """Take over what an earlier run with the same provenance has done; discard all else."""
-        content = json.loads((self._directory / FILE_NAME).read_text(encoding="utf-8"))
-        same = content["provenance"] == self._provenance
-        if same:
-            self.done = {
-                slug: DomainResult(
-                    result["slices"], [Skipped(**skipped) for skipped in result["skipped"]]
-                )
-                for slug, result in content["done"].items()
-            }
-        for split in SPLITS:
-            for stale in (self._directory / split).glob("*.partial" if same else "*.*"):
-                stale.unlink()
-
-    def finish(self) -> None:
-        """Remove the file: the manifest now marks the set as complete."""
-        (self._directory / FILE_NAME).unlink(missing_ok=True)
-
-
-def open_destination(directory: Path, provenance: dict[str, str]) -> Progress | Manifest:
-    """A finished set of the same provenance, or the progress of a new or unfinished one.
-
-    ``InputError`` where ``directory`` holds anything else.
+    What an unfinished set of another provenance has is discarded, unless the folder is ``shared``
+    with other jobs. ``InputError`` where ``directory`` holds anything else.
     """
     if directory.exists() and not directory.is_dir():
         raise InputError(f"{directory}: a file; name a new or empty folder for the shards")
-    progress = Progress(directory, provenance)
     if (directory / MANIFEST_NAME).exists():
         manifest = read_manifest(directory)
         if manifest.provenance != provenance:
@@ -76,15 +42,73 @@ def open_destination(directory: Path, provenance: dict[str, str]) -> Progress | 
                 f"{directory}: holds a shard set made from other files or settings; "
                 "name a new folder, or delete this one"
             )
-        progress.finish()
+        close_destination(directory)
         return manifest
-    if (directory / FILE_NAME).exists():
+    marker = directory / FILE_NAME
+    if marker.exists():
         try:
-            progress.load()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{directory / FILE_NAME}: damaged; delete {directory}") from error
+            same = json.loads(marker.read_text(encoding="utf-8"))["provenance"] == provenance
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{marker}: damaged; delete {directory}") from error
+        if not same and shared:
+            raise InputError(
+                f"{directory}: holds parts made from other files or settings; delete it first"
+            )
+        if not same:
+            for folder in (WORK, *SPLITS):
+                shutil.rmtree(directory / folder, ignore_errors=True)
     elif directory.exists() and any(
-        entry.name != f"{FILE_NAME}.partial" for entry in directory.iterdir()
+        not entry.name.startswith(FILE_NAME) for entry in directory.iterdir()
     ):
         raise InputError(f"{directory}: not empty and no shard set; name a new or empty folder")
-    return progress
+    make_folder(directory / WORK)
+    # Several jobs may do this at once, so the passing name is each one's own.
+    partial = directory / f"{FILE_NAME}-{os.getpid()}.partial"
+    partial.write_text(json.dumps({"provenance": provenance}), encoding="utf-8")
+    partial.replace(marker)
+    return None
+
+
+def close_destination(directory: Path) -> None:
+    """Remove what belongs to an unfinished set: the manifest now marks it as complete."""
+    shutil.rmtree(directory / WORK, ignore_errors=True)
+    for stale in (*directory.glob(f"{FILE_NAME}-*.partial"), directory / FILE_NAME):
+        stale.unlink(missing_ok=True)
+
+
+class Meter:
+    """How far the work is: a bar on a terminal, elsewhere a line every ten seconds.
+
+    Both tell rate and time left.
+    """
+
+    def __init__(self, total: int, what: str, unit: str, report: Callable[[str], object]):
+        self._bar = tqdm(total=total, desc=what, unit=unit, disable=not sys.stderr.isatty())
+        self._total, self._what, self._unit, self._report = total, what, unit, report
+        self._done, self._skipped = 0, 0
+        self._start = self._told = time.monotonic()
+
+    def __enter__(self) -> "Meter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def skip(self, count: int) -> None:
+        """So many were done by an earlier run."""
+        self._skipped += count
+        self.advance(count)
+
+    def advance(self, count: int) -> None:
+        """So many more are done."""
+        self._done += count
+        self._bar.update(count)
+        now = time.monotonic()
+        if self._bar.disable and now - self._told >= LINE_SECONDS:
+            self._told = now
+            self._report(self._line(now - self._start))
+
+    def _line(self, seconds: float) -> str:
+        rate = (self._done - self._skipped) / seconds
+        left = f"{(self._total - self._done) / rate / 60:.1f} min left" if rate else "no rate yet"
+        return f"{self._what}: {self._done}/{self._total}, {rate:.0f} {self._unit}s/s, {left}"

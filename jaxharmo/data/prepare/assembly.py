@@ -1,0 +1,195 @@
+"""The units of a plan, all done -> final shards, ``skipped.csv``, ``warnings.csv``, manifest."""
+
+import csv
+import dataclasses
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+
+from jaxharmo.data.manifest import SPLITS, Domain, Manifest, write_manifest
+from jaxharmo.data.prepare.config import PrepareConfig
+from jaxharmo.data.prepare.factors import acquisition_of_series
+from jaxharmo.data.prepare.geometry import oddities
+from jaxharmo.data.prepare.headers import Skipped
+from jaxharmo.data.prepare.plan import Plan, main_reason, too_small
+from jaxharmo.data.prepare.units import UnitResult, read_result, record_path
+from jaxharmo.data.records import WRITER_OPTIONS, Slice, decode, encode
+from jaxharmo.errors import InputError
+from jaxharmo.files import make_folder, write_text
+
+SKIPPED_NAME = "skipped.csv"
+WARNINGS_NAME = "warnings.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    number: int
+    domain: int
+    result: UnitResult
+
+
+def assemble(
+    directory: Path, work: Path, plan: Plan, config: PrepareConfig, provenance: dict[str, str]
+) -> Manifest:
+    """Give all records their final names and write the manifest, last.
+
+    Killed in between, it goes on where it stopped. ``InputError`` where units are missing, or
+    where no slice is left.
+    """
+    done = _results(work, plan)
+    dropped = _dropped(plan, done, config)
+    skipped = [*plan.skipped, *(item for each in done for item in each.result.skipped)]
+    skipped += _slices_of(plan, done, dropped)
+    kept = [domain for domain in range(len(plan.names)) if domain not in dropped]
+    if not kept:
+        raise InputError(f"no CT slice could be used in {main_reason(skipped)}")
+    domains: list[Domain] = []
+    for index, old in enumerate(kept):
+        units = [each for each in done if each.domain == old]
+        counts = {split: _place(directory, work, plan, units, split, index) for split in SPLITS}
+        domains.append(
+            Domain(index=index, name=plan.names[old], slug=plan.slugs[old], slices=counts)
+        )
+    used = {
+        name
+        for each in done
+        if each.domain not in dropped
+        for name, count in each.result.series.items()
+        if count
+    }
+    _write_table(
+        directory / SKIPPED_NAME,
+        ("file", "reason"),
+        sorted((item.file, item.reason) for item in skipped),
+    )
+    _write_table(directory / WARNINGS_NAME, ("series", "domain", "warning"), warnings(plan))
+    manifest = Manifest(
+        window=config.window,
+        spacing=config.spacing_policy,
+        split_by=plan.splits.split_by,
+        domains=tuple(domains),
+        patients=_patients_by_split(plan, used),
+        paired=plan.paired(used),
+        series={
+            plan.keys[each.key]: acquisition_of_series([item.factors for item in each.slices])
+            for each in plan.series
+            if plan.keys[each.key] in used
+        },
+        preprocessing=config.applied(),
+        skipped=dict(sorted(Counter(item.reason for item in skipped).items())),
+        provenance=provenance,
+    )
+    write_manifest(directory, manifest)
+    return manifest
+
+
+def warnings(plan: Plan) -> list[tuple[str, str, str]]:
+    """Series, domain and oddity."""
+    return [
+        (plan.keys[each.key], each.domain, oddity)
+        for each in plan.series
+        for oddity in oddities(each)
+    ]
+
+
+def _results(work: Path, plan: Plan) -> list[_Done]:
+    done: list[_Done] = []
+    missing: list[int] = []
+    for unit in plan.units():
+        result = read_result(work, unit.number)
+        if result is None:
+            missing.append(unit.number)
+        else:
+            done.append(_Done(unit.number, unit.domain, result))
+    if missing:
+        raise InputError(
+            f"{work.parent}: {len(missing)} of {len(missing) + len(done)} units of work are not "
+            "done; run the missing parts, or 'jaxharmo prepare' without --part, then merge"
+        )
+    return done
+
+
+def _dropped(plan: Plan, done: list[_Done], config: PrepareConfig) -> dict[int, str]:
+    """Domains of which too little is left, now that the pixels have been read, and why."""
+    patient_of = {plan.keys[each.key]: each.patient for each in plan.series}
+    slices: Counter[int] = Counter()
+    patients: dict[int, set[str]] = defaultdict(set)
+    for each in done:
+        for name, count in each.result.series.items():
+            slices[each.domain] += count
+            patients[each.domain].add(patient_of[name])
+    reasons = {
+        domain: too_small(len(patients[domain]), slices[domain], config)
+        for domain in range(len(plan.names))
+    }
+    return {
+        domain: reason or "nothing left of the domain"
+        for domain, reason in reasons.items()
+        if reason or not slices[domain]
+    }
+
+
+def _slices_of(plan: Plan, done: list[_Done], dropped: dict[int, str]) -> list[Skipped]:
+    """The slices of dropped domains that were not skipped for another reason."""
+    told = {item.file for each in done for item in each.result.skipped}
+    return [
+        Skipped(item.label, dropped[domain])
+        for domain in dropped
+        for each in plan.series
+        if each.domain == plan.names[domain]
+        for item in each.slices
+        if item.label not in told
+    ]
+
+
+def _place(
+    directory: Path, work: Path, plan: Plan, units: list[_Done], split: str, index: int
+) -> int:
+    """Give the records of one domain and split their final names; how many there are."""
+    filled = [each for each in units if each.result.slices.get(split)]
+    make_folder(directory / split)
+    for number, each in enumerate(filled):
+        name = f"{plan.slugs[each.domain]}-{number:05d}-of-{len(filled):05d}.arrayrecord"
+        source, target = record_path(work, each.number, split), directory / split / name
+        if not source.exists() and target.exists():
+            continue
+        if each.domain == index:
+            source.replace(target)
+        else:
+            _renumber(source, target, index)
+            source.unlink()
+    return sum(each.result.slices[split] for each in filled)
+
+
+def _renumber(source: Path, target: Path, index: int) -> None:
+    """The same records under another domain index: domains before it were dropped."""
+    partial = target.with_suffix(".partial")
+    writer = ArrayRecordWriter(str(partial), WRITER_OPTIONS)
+    reader = ArrayRecordReader(str(source))
+    for number in range(reader.num_records()):
+        item = decode(reader.read([number])[0])
+        writer.write(encode(Slice(dataclasses.replace(item.header, domain=index), item.pixels)))
+    reader.close()
+    writer.close()
+    partial.replace(target)
+
+
+def _patients_by_split(plan: Plan, used: set[str]) -> dict[str, list[str]]:
+    members: dict[str, set[str]] = {split: set() for split in SPLITS}
+    for each in plan.series:
+        if plan.keys[each.key] in used:
+            for position in each.positions:
+                members[plan.splits.of(each, position)].add(plan.patients[each.patient])
+    return {split: sorted(found) for split, found in members.items()}
+
+
+def _write_table(path: Path, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """A CSV, atomically; bytes of a file name that are no text are escaped."""
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(head)
+    writer.writerows(rows)
+    write_text(path, table.getvalue(), errors="backslashreplace")

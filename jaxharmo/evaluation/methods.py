@@ -1,0 +1,159 @@
+"""What turns slices of one domain into another: the model, baselines, and the truth as a ceiling.
+
+Every method is judged by the same measures on the same slices. ``before`` leaves slices as they
+are; ``after`` is the model under its first guidance; ``ceiling`` takes the paired real slice.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxharmo.config import EvalConfig
+from jaxharmo.evaluation.baselines import HistogramMatching, SpectralFilter
+from jaxharmo.evaluation.slices import DomainSlices, spread
+from jaxharmo.ops.intensity import Window
+from jaxharmo.translator import Translator
+
+Stack: TypeAlias = Float[np.ndarray, "n h w"]
+Translate = Callable[[Stack, str], Stack]
+"""Slices in HU and the name of the target domain -> slices in HU of the same shape."""
+Spacing: TypeAlias = tuple[float, float]
+_Spaced: TypeAlias = tuple[np.ndarray, Spacing]
+
+BEFORE, AFTER, CEILING, COMBAT = "before", "after", "ceiling", "combat"
+TITLES = {
+    BEFORE: "source as it is",
+    AFTER: "model",
+    "histogram": "histogram matching",
+    "spectral": "spectral filter",
+    "spectral_paired": "spectral filter, paired",
+    COMBAT: "ComBat on features",
+    CEILING: "real paired slice",
+}
+
+
+class Method(NamedTuple):
+    """One way to make slices of the target domain."""
+
+    name: str
+    title: str
+    apply: Callable[[Stack, Spacing], Stack]
+    """Slices in HU of one shape and their spacing, mm."""
+    model: bool
+    """Whether it is the model under judgement, not a baseline."""
+
+
+class Guidance(NamedTuple):
+    """The model under one source of styles."""
+
+    title: str
+    translate: Translate
+
+
+def guidances(
+    translator: Translator, training: list[DomainSlices], settings: EvalConfig
+) -> list[Guidance]:
+    """The model under the guidance that ``settings`` ask for; a style is made once a domain."""
+    found: list[Guidance] = []
+    if settings.guidance in ("latent", "both"):
+        if settings.latents:
+            found += [
+                Guidance(
+                    f"model, latent {number + 1}",
+                    _styled(translator, lambda to, n=number: translator.latent_style(to, n)),
+                )
+                for number in range(settings.latents)
+            ]
+        else:
+            found.append(
+                Guidance("model, mean latent style", _styled(translator, translator.mean_style))
+            )
+    if settings.guidance in ("reference", "both"):
+        by_name = {domain.name: domain for domain in training}
+
+        def style(to: str) -> np.ndarray:
+            return _reference_style(translator, by_name[to], settings)
+
+        count, split = settings.references, _splits(training)
+        title = f"model, style of {count} reference slices ({split} split)"
+        found.append(Guidance(title, _styled(translator, style)))
+    return found
+
+
+def _styled(translator: Translator, style_of: Callable[[str], np.ndarray]) -> Translate:
+    styles: dict[str, np.ndarray] = {}
+
+    def translate(hu: Stack, to: str) -> Stack:
+        if to not in styles:
+            styles[to] = style_of(to)
+        return translator.translate(hu, styles[to])
+
+    return translate
+
+
+def _reference_style(
+    translator: Translator, domain: DomainSlices, settings: EvalConfig
+) -> np.ndarray:
+    """Mean style of slices drawn at random without replacement; they may differ in shape."""
+    random = np.random.default_rng((settings.seed, 7))
+    count = min(settings.references, len(domain))
+    drawn = sorted(random.choice(len(domain), count, replace=False).tolist())
+    styles = [
+        translator.reference_style(domain.pixels(number)[None], of=domain.name) for number in drawn
+    ]
+    return np.mean(styles, axis=0)
+
+
+def _splits(training: list[DomainSlices]) -> str:
+    return " or ".join(sorted({domain.split for domain in training}))
+
+
+class Baselines:
+    """Fits the baselines of a pair of domains, on the slices that ``open_training`` chose."""
+
+    def __init__(self, training: list[DomainSlices], settings: EvalConfig, window: Window):
+        self._domains = {domain.name: domain for domain in training}
+        self._settings, self._window = settings, window
+        self.fitted_on = _splits(training)
+
+    def methods(self, source: str, target: str, *, paired: bool) -> list[Method]:
+        """Image baselines from domain ``source`` to ``target``."""
+        first, second = self._domains[source], self._domains[target]
+        fitted: list[Method] = []
+        if "histogram" in self._settings.baselines:
+            some = (self._clipped(first), self._clipped(second))
+            fitted.append(_method("histogram", HistogramMatching.fit(*some)))
+        if "spectral" in self._settings.baselines:
+            spaced = (self._spaced(first), self._spaced(second))
+            fitted.append(_method("spectral", SpectralFilter.fit(*spaced)))
+        if paired and "spectral_paired" in self._settings.baselines:
+            pairs = self._pairs(first, second)
+            if pairs:
+                sides = zip(*pairs, strict=True)
+                fitted.append(_method("spectral_paired", SpectralFilter.fit_paired(*sides)))
+        return fitted
+
+    def _numbers(self, domain: DomainSlices) -> list[int]:
+        return spread(len(domain), min(self._settings.fit_slices, len(domain)))
+
+    def _spaced(self, domain: DomainSlices) -> Iterator[Any]:
+        return (_spaced(domain, number) for number in self._numbers(domain))
+
+    def _clipped(self, domain: DomainSlices) -> Iterator[np.ndarray]:
+        return (np.clip(hu, *self._window) for hu, _ in self._spaced(domain))
+
+    def _pairs(self, source: DomainSlices, target: DomainSlices) -> list[tuple[_Spaced, _Spaced]]:
+        twins = [(number, target.twin(source, number)) for number in range(len(source))]
+        found = [(number, twin) for number, twin in twins if twin is not None]
+        picked = spread(len(found), min(self._settings.fit_slices, len(found)))
+        return [(_spaced(source, found[i][0]), _spaced(target, found[i][1])) for i in picked]
+
+
+def _spaced(domain: DomainSlices, number: int) -> _Spaced:
+    return domain.pixels(number), domain.spacing(number)
+
+
+def _method(name: str, apply: Callable[[Stack, Spacing], Stack]) -> Method:
+    return Method(name, TITLES[name], apply, model=False)

@@ -1,0 +1,272 @@
+"""``report.html``: verdict, pictures and analyses of an evaluation in one self-contained page."""
+
+import html
+from collections.abc import Sequence
+from importlib import resources
+
+import numpy as np
+
+from jaxharmo.evaluation.fid import bias_note
+from jaxharmo.evaluation.figures import BY_NAME, Figure
+from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, COMBAT
+from jaxharmo.evaluation.outcome import PairResult
+from jaxharmo.evaluation.report import pictures, plots, tables
+from jaxharmo.evaluation.texture import FREQUENCIES
+
+MOVED = 15
+"""Radiomic features shown for a pair."""
+_OPEN = 1
+"""Pairs whose section is open at first."""
+_FEWEST = 20
+"""Patients below which the report warns of their number."""
+
+
+def html_report(metrics: dict, pairs: Sequence[PairResult]) -> str:
+    """The page; ``metrics`` as in metrics.json."""
+    first = pairs[0].example
+    window = metrics["window_hu"]
+    sections = "".join(
+        _pair(metrics, summary, pair, opened=index < _OPEN)
+        for index, (summary, pair) in enumerate(zip(metrics["pairs"], pairs, strict=True))
+    )
+    return page(
+        f"jaxharmo evaluation: {metrics['model']}",
+        f"""<h1>Evaluation of {html.escape(metrics["model"])}</h1>
+<p>{_facts(metrics)}</p>
+<section><h2>Verdict</h2>{tables.verdict(metrics)}
+<p>Each cell: the source as it is → the model's translation, against the target domain; below, the
+best baseline and the ceiling (what the real paired slice scores). Green is nearer to the target
+than the source was, red farther. Comparisons with the source (edges, Dice, shift) should match
+their ceiling, not exceed it.</p></section>
+<section><h2>{tables.title(metrics["pairs"][0])}</h2>
+{pictures.slice_strip(first, window)}
+{pictures.patch_strip(first, metrics["methods"])}
+{pictures.edge_strip(first)}
+<p>{_picture_note(window)}</p></section>
+<details><summary>How to read the figures</summary>{_reading(metrics)}</details>
+{sections}
+<section><h2>Samples, bias and limits</h2>{_limits(metrics)}</section>""",
+    )
+
+
+def page(title: str, body: str) -> str:
+    """A whole document with the style sheet in it."""
+    style = (
+        resources.files("jaxharmo.evaluation.report")
+        .joinpath("style.css")
+        .read_text(encoding="utf-8")
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
+<style>{style}</style>
+</head>
+<body><main>
+{body}
+</main></body>
+</html>
+"""
+
+
+def _facts(metrics: dict) -> str:
+    domains = "; ".join(
+        f"{html.escape(domain['name'])}: {domain['slices']} slices of {domain['patients']} "
+        f"patient{'s' if domain['patients'] != 1 else ''}"
+        for domain in metrics["domains"]
+    )
+    return (
+        f"Split <b>{html.escape(metrics['split'])}</b>; baselines fitted and references drawn on "
+        f"<b>{html.escape(metrics['fitted_on'])}</b>. {domains}."
+    )
+
+
+def _reading(metrics: dict) -> str:
+    radiomics = metrics["radiomics"]
+    where = "lung" if radiomics["roi"] == "lung" else "body (not every domain shows lung)"
+    engine = "pyradiomics" if radiomics["engine"] == "pyradiomics" else "the native engine"
+    methods = "".join(f"<li>{html.escape(name)}</li>" for name in metrics["methods"].values())
+    return f"""<p>All methods make slices from the same sources and go through the same measures:
+</p><ul>{methods}</ul>
+<p>Deep features see tiles of {metrics["tile"]} pixels at native spacing, HU mapped from the
+fixed window {_range(metrics["window_hu"])}; nothing is rescaled by image. {radiomics["features"]}
+radiomic features are measured in the {where} by {engine}, bins of {radiomics["bin_width_hu"]:g} HU.
+Intervals are 95 %, by resampling patients; a dash means that a figure has no meaning there.</p>
+{tables.legend(lambda figure: True, metrics)}"""
+
+
+def _pair(metrics: dict, summary: dict, pair: PairResult, *, opened: bool) -> str:
+    titles, models = metrics["methods"], metrics["models"]
+    titles = {name: title for name, title in titles.items() if name in pair.scores}
+    window = metrics["window_hu"]
+
+    def group(*names: str) -> str:
+        return tables.methods_table(summary, titles, models, lambda f: f.group in names)
+
+    whose = summary["patients"]
+    return f"""<details{" open" if opened else ""}>
+<summary>{tables.title(summary)}</summary>
+<p>{summary["slices"]} slices translated, {summary["paired"]} of them paired. Patients: source
+{whose["source"]}, target {whose["target"]}, in both {whose["shared"]}.</p>
+{"" if opened else pictures.slice_strip(pair.example, window)}
+{"" if opened else pictures.patch_strip(pair.example, titles)}
+{"" if opened else pictures.edge_strip(pair.example)}
+<h3>Against the truth</h3>{_truth(summary, titles, group)}
+<h3>Deep features</h3>
+<p>Lower is nearer to the target domain. The dashed line is what two halves of the real target
+domain score against each other: below it a difference is chance.</p>
+{_dots(metrics, summary, titles, ("fd_lite0_texture", "fd_lite0_semantic", "fid"))}
+{group("deep")}
+<h3>Radiomics</h3>
+<p>“Aligned” by a test that finds no difference flatters small samples; equivalence (TOST) is shown
+only where it holds. ComBat moves features alone and makes no image.</p>
+{_dots(metrics, summary, titles, ("radiomics_median_abs_g", "frechet_radiomics"))}
+{group("radiomics")}
+{_moved(pair)}
+<h3>Texture</h3>
+<p>Left: contrast of grey levels at four angles and distances, translated against target, percent;
+white is no difference. Right: power by frequency; a good translation lies on the dashed line of the
+target.</p>
+{_texture(pair, titles)}
+{group("texture")}
+<h3>Anatomy</h3>
+<p>Each slice against its source. A perfect translation scores what the real paired slice scores
+(last row), since a kernel itself moves edges and noise; higher is not better.</p>
+{group("structure")}
+<h3>Emphysema</h3>
+<p>Densities that clinicians read; they should become those of the target domain.</p>
+{group("density")}
+</details>"""
+
+
+def _truth(summary: dict, titles: dict[str, str], group) -> str:
+    rmse = summary["scores"].get("rmse_hu", {})
+    before = rmse.get(BEFORE)
+    if not before:
+        return "<p>No slice of this pair has a real twin; only distributions can be compared.</p>"
+    cut = [
+        f"{html.escape(titles[name])} {100 * (1 - value / before):.0f} %".replace("-", "−")
+        for name, value in rmse.items()
+        if name not in (BEFORE, CEILING) and value is not None
+    ]
+    return (
+        f"<p>Cut of the RMSE against the paired real slice: {'; '.join(cut)}.</p>{group('truth')}"
+    )
+
+
+def _dots(metrics: dict, summary: dict, titles: dict[str, str], figures: Sequence[str]) -> str:
+    floors = {domain["name"]: domain["floor"] for domain in metrics["domains"]}
+    found = []
+    for name in figures:
+        values, intervals = summary["scores"].get(name, {}), summary["intervals"].get(name, {})
+        dots = [
+            plots.Dot(_label(method, title), method, values[method], *intervals.get(method, ()))
+            for method, title in titles.items()
+            if values.get(method) is not None
+        ]
+        figure: Figure = BY_NAME[name]
+        floor = floors[summary["target"]].get(name)
+        found.append(plots.dot_plot(figure.title, figure.unit, dots, floor))
+    return f'<div class="plots">{"".join(found)}</div>'
+
+
+def _label(method: str, title: str) -> str:
+    if method.startswith(AFTER):
+        return "model" if method == AFTER else f"model, {method.removeprefix(AFTER + '_')}"
+    return title.replace("spectral filter, paired", "paired filter").replace(" on features", "")
+
+
+def _moved(pair: PairResult) -> str:
+    """The features whose distance to the target domain changed most, for better or worse."""
+    first, second = pair.scores[BEFORE].features, pair.scores[AFTER].features
+    if first is None or second is None:
+        return "<p>No radiomic feature could be compared.</p>"
+    before, after = first.slices.hedges_g, second.slices.hedges_g
+    change = np.abs(np.abs(after) - np.abs(before))
+    order = np.argsort(-np.where(np.isfinite(change), change, -1))[:MOVED]
+    order = [index for index in order.tolist() if np.isfinite(change[index])]
+    if not order:
+        return ""
+    names = [pair.names[index] for index in order]
+    plot = plots.change_plot(
+        f"The {len(order)} features that moved most",
+        names,
+        before[order].tolist(),
+        after[order].tolist(),
+        "Hedges g to the target domain: hollow before, full after",
+    )
+    return f'<div class="plots">{plot}</div>'
+
+
+def _texture(pair: PairResult, titles: dict[str, str]) -> str:
+    target = pair.target_profiles
+    grid = 100 * (pair.profiles[AFTER]["glcm"] / target["glcm"] - 1)
+    distances, angles = ("1", "2–3", "4–5", "6–7"), ("0°", "45°", "90°", "135°")
+    found = [
+        plots.grid_plot(
+            "GLCM contrast, translated / target, %", angles, distances, grid.reshape(4, 4)
+        )
+    ]
+    shown = [name for name in (BEFORE, AFTER, "spectral_paired") if name in pair.profiles]
+    for name, title in (("power", "Radial power"), ("noise", "Noise power, soft tissue")):
+        curves = [
+            plots.Curve(_label(each, titles[each]), each, FREQUENCIES, pair.profiles[each][name])
+            for each in shown
+        ]
+        curves.append(plots.Curve("target domain", "target", FREQUENCIES, target[name]))
+        found.append(
+            plots.curve_plot(
+                f"{title}, HU² mm²", "frequency, line pairs per cm", curves, logarithmic=True
+            )
+        )
+    return f'<div class="plots">{"".join(found)}</div>'
+
+
+def _picture_note(window: Sequence[float]) -> str:
+    return (
+        f"Slices in {_range(window)} HU; differences blue −{pictures.DIFFERENCE:.0f} HU, white 0, "
+        f"red +{pictures.DIFFERENCE:.0f} HU. Patches of {pictures.PATCH} pixels in the lung window "
+        f"{_range(pictures.LUNG_WINDOW)} HU. Look for texture that matches the target, and for "
+        "vessels that are neither lost nor invented."
+    )
+
+
+def _limits(metrics: dict) -> str:
+    domains = metrics["domains"]
+    patients = min(domain["patients"] for domain in domains)
+    tiles = min(domain["tiles"] for domain in domains)
+    notes = [
+        "For research. Not a medical device: translated slices are not for diagnosis.",
+        "FD-Lite0 is not the FID: its features are those of EfficientNet-Lite0.",
+        f"{COMBAT.capitalize()} and the paired filter see what the model does not: ComBat the very "
+        "features it is judged on, the filter paired slices.",
+        "Domains of different patients differ in anatomy too; only figures against paired truth "
+        "are free of that.",
+    ]
+    for features, name in ((64, "texture"), (1280, "semantic")):
+        note = bias_note(tiles, features)
+        if note:
+            notes.append(f"FD-Lite0 {name}: {note}.")
+    if patients < _FEWEST:
+        few = "one patient" if patients == 1 else f"{patients} patients"
+        notes.append(
+            f"The smallest domain has {few}. Slices of one patient are not independent: p values "
+            "by slice are too small, and intervals over few patients are rough."
+        )
+    heads = "<tr><th>domain</th><th>slices</th><th>patients</th><th>tiles</th><th>regions</th>"
+    heads += "<th>FD-Lite0 texture of two halves</th></tr>"
+    body = "".join(
+        f"<tr><th>{html.escape(domain['name'])}</th><td>{domain['slices']}</td>"
+        f"<td>{domain['patients']}</td><td>{domain['tiles']}</td><td>{domain['rois']}</td>"
+        f"<td>{tables.number(domain['floor'].get('fd_lite0_texture'), 1)}</td></tr>"
+        for domain in domains
+    )
+    seconds = ", ".join(f"{name} {took:.0f} s" for name, took in metrics["seconds"].items())
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    return f"<ul>{items}</ul>{tables.table(heads, body)}<p>Time: {html.escape(seconds)}.</p>"
+
+
+def _range(window: Sequence[float]) -> str:
+    return f"[{window[0]:.0f}, {window[1]:.0f}]".replace("-", "−")

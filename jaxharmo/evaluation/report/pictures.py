@@ -1,0 +1,140 @@
+"""Pictures of one slice: what it was, what became of it, what it should be."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import PIL.Image
+from jaxtyping import UInt8
+from scipy import ndimage
+
+from jaxharmo.evaluation.methods import AFTER
+from jaxharmo.evaluation.pairs import Example
+from jaxharmo.ops.tissue import Tissue
+
+LUNG_WINDOW = (-1350.0, 150.0)
+"""HU range of the patches."""
+DIFFERENCE = 150.0
+"""HU at which blue and red are full."""
+PATCH = 96
+"""Side of a patch, pixels."""
+_MARGIN = 4
+
+
+def slice_strip(example: Example, window: Sequence[float]) -> str:
+    """Source, translation, target and differences, cut to the body."""
+    box = _body_box(example.tissue)
+    made, source = example.made[AFTER], example.source
+    figures = [
+        _figure("source", _grey(source[box], window)),
+        _figure("translated", _grey(made[box], window)),
+        _figure(_target(example), _grey(_cut(example.target, box, example.paired), window)),
+        _figure("translated − source, HU", _difference((made - source)[box])),
+    ]
+    if example.paired:
+        figures.append(
+            _figure("translated − paired target, HU", _difference((made - example.target)[box]))
+        )
+    return _strip(figures)
+
+
+def patch_strip(example: Example, titles: dict[str, str]) -> str:
+    """The same patch of lung: source, every method, target; and the edges of three of them."""
+    box = _patch(example.tissue)
+    figures = [_figure("source", _grey(example.source[box], LUNG_WINDOW), "patch")]
+    figures += [
+        _figure(titles[name], _grey(made[box], LUNG_WINDOW), "patch")
+        for name, made in example.made.items()
+    ]
+    target = _cut(example.target, box, True)
+    figures.append(_figure(_target(example), _grey(target, LUNG_WINDOW), "patch"))
+    return _strip(figures)
+
+
+def edge_strip(example: Example) -> str:
+    """Edges of source and translation over one another: shared white, lost blue, new red."""
+    box = _body_box(example.tissue)
+    source, made = example.edges["source"][box], example.edges[AFTER][box]
+    figures = [_figure("source ∩ translated white; lost blue, new red", _overlay(source, made))]
+    if example.paired:
+        real = example.edges["target"][box]
+        figures.append(_figure("the same for the paired target", _overlay(source, real)))
+    return _strip(figures)
+
+
+def _target(example: Example) -> str:
+    return "paired target" if example.paired else "target domain, another slice"
+
+
+def _strip(figures: Sequence[str]) -> str:
+    return f'<div class="scroll strip" tabindex="0">{"".join(figures)}</div>'
+
+
+def _cut(hu: np.ndarray, box: tuple[slice, slice], fits: bool) -> np.ndarray:
+    """A slice of another shape has no such box."""
+    if fits and box[0].stop <= hu.shape[0] and box[1].stop <= hu.shape[1]:
+        return hu[box]
+    return hu
+
+
+def _body_box(tissue: Tissue) -> tuple[slice, slice]:
+    body = tissue.body
+    if not body.any():
+        return slice(0, body.shape[0]), slice(0, body.shape[1])
+    ends = [np.flatnonzero(body.any(axis)) for axis in (1, 0)]
+    rows, columns = (
+        slice(max(int(found[0]) - _MARGIN, 0), min(int(found[-1]) + 1 + _MARGIN, side))
+        for found, side in zip(ends, body.shape, strict=True)
+    )
+    return rows, columns
+
+
+def _patch(tissue: Tissue) -> tuple[slice, slice]:
+    """Around the pixel deepest in the lung, or in the body where there is none."""
+    mask = tissue.lung if tissue.lung.any() else tissue.body
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
+    centre = np.unravel_index(int(depth.argmax()), depth.shape)
+    rows, columns = (
+        slice(start, start + PATCH)
+        for start in (
+            max(0, min(int(middle) - PATCH // 2, side - PATCH))
+            for middle, side in zip(centre, mask.shape, strict=True)
+        )
+    )
+    return rows, columns
+
+
+def _grey(hu: np.ndarray, window: Sequence[float]) -> UInt8[np.ndarray, "h w"]:
+    low, high = window
+    return np.round(255 * np.clip((hu - low) / (high - low), 0, 1)).astype(np.uint8)
+
+
+def _difference(hu: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    """Blue below zero, white at zero, red above."""
+    strength = np.clip(hu / DIFFERENCE, -1, 1)[..., None]
+    end = np.where(strength < 0, (33, 74, 160), (172, 28, 38))
+    return np.round(255 + np.abs(strength) * (end - 255.0)).astype(np.uint8)
+
+
+def _overlay(source: np.ndarray, other: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    near = np.ones((3, 3), bool)
+    lost = source & np.logical_not(ndimage.binary_dilation(other, near))
+    new = other & np.logical_not(ndimage.binary_dilation(source, near))
+    picture = np.zeros((*source.shape, 3), np.uint8)
+    picture[other | source] = 235
+    picture[lost] = (70, 130, 255)
+    picture[new] = (255, 70, 60)
+    return picture
+
+
+def _figure(caption: str, pixels: np.ndarray, kind: str = "slice") -> str:
+    stream = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(stream, "PNG", optimize=True)
+    data = base64.b64encode(stream.getvalue()).decode()
+    text = html.escape(caption)
+    return (
+        f'<figure><img class="{kind}" src="data:image/png;base64,{data}" alt="{text}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )

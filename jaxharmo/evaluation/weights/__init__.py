@@ -1,0 +1,1 @@
+"""Weights of published networks, read from PyTorch's files without PyTorch."""

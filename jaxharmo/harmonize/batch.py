@@ -1,0 +1,137 @@
+"""All volumes below an input, each by each method: find, name the outputs, run, go on after errors.
+
+One series and one target: the output is the series. More than one of either: the output has a
+folder for each source, at its place below the input, and in it one result a target, named by the
+target's slug.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxharmo.data.manifest import unique_slugs
+from jaxharmo.data.prepare.headers import DERIVED, Skipped
+from jaxharmo.data.prepare.series import find_series, list_files
+from jaxharmo.errors import InputError
+from jaxharmo.harmonize.derivation import Method
+from jaxharmo.harmonize.nifti import NiftiImage, is_nifti, stem
+from jaxharmo.harmonize.series import DicomSeries
+from jaxharmo.harmonize.volume import Report, harmonize_volume
+
+_FIRST = 4
+
+
+def find_volumes(
+    source: Path, *, mixed: bool = False, report: Report = print
+) -> list[DicomSeries | NiftiImage]:
+    """The CT series or NIfTI images in ``source``, a file or a folder; at least one.
+
+    Files that are no part of a CT series are reported and left out. ``InputError`` where a slice of
+    a series may be lost, and where a folder holds several series, unless they may be ``mixed``.
+    """
+    if is_nifti(source) and source.is_file():
+        return [NiftiImage(source)]
+    if source.is_file():
+        raise InputError(f"{source}: neither a NIfTI image nor a folder; name the series' folder")
+    files = list_files(source)
+    images = [path for path in files if is_nifti(path)]
+    others = [path for path in files if not is_nifti(path)]
+    found, skipped = find_series(source, others) if others else ([], [])
+    for item in skipped:
+        if item.lost:
+            raise InputError(
+                f"{source / item.file}: {item.reason}; restore the file, or move it out if it is "
+                "no part of the series"
+            )
+    if not found and not images:
+        raise InputError(f"{source}: {_why_none(skipped)}")
+    for reason, count in Counter(item.reason for item in skipped).items():
+        report(f"left out: {count} × {reason}")
+    series = [DicomSeries(each, source) for each in found]
+    shared = Counter(each.label for each in series)
+    for each in series:
+        if shared[each.label] > 1:
+            if not mixed:
+                raise InputError(
+                    f"{source / each.label}: holds {shared[each.label]} CT series mixed; sort them "
+                    "into a folder each, or add --mixed"
+                )
+            each.label = each.label / f"series-{each.fingerprint[:8]}"
+    volumes = [NiftiImage(path, path.relative_to(source).parent / stem(path)) for path in images]
+    return sorted([*series, *volumes], key=lambda volume: volume.label)
+
+
+def harmonize(
+    source: Path,
+    destination: Path,
+    methods: list[Method],
+    *,
+    origin: str | None = None,
+    skip_own: bool = False,
+    mixed: bool = False,
+    report: Report = print,
+) -> int:
+    """Everything in ``source`` by every method into ``destination``; the number of results there.
+
+    What was done before is left as it is. ``origin`` replaces what headers say of the source's
+    domain; ``skip_own`` leaves out translations into it. Where several results are to be made, one
+    that fails does not stop the others; all are told at the end in one ``InputError``.
+    """
+    check_apart(source, destination)
+    volumes = find_volumes(source, mixed=mixed, report=report)
+    return run(volumes, destination, methods, origin=origin, skip_own=skip_own, report=report)
+
+
+def run(
+    volumes: Sequence[DicomSeries | NiftiImage],
+    destination: Path,
+    methods: list[Method],
+    *,
+    origin: str | None = None,
+    skip_own: bool = False,
+    report: Report = print,
+) -> int:
+    """``harmonize`` for volumes that are found already."""
+    slugs = unique_slugs([method.derivation.to for method in methods])
+    tasks = [
+        (volume, _place(volume, destination, slug if len(volumes) * len(methods) > 1 else ""), each)
+        for volume in volumes
+        for each, slug in zip(methods, slugs, strict=True)
+        if not (skip_own and each.derivation.to == (volume.origin if origin is None else origin))
+    ]
+    failed: list[str] = []
+    for number, (volume, place, method) in enumerate(tasks, start=1):
+        if len(tasks) > 1:
+            report(f"[{number}/{len(tasks)}] {volume.label} to {method.derivation.to}")
+        try:
+            harmonize_volume(volume, place, method, report, origin)
+        except InputError as error:
+            if len(tasks) == 1:
+                raise
+            report(f"failed: {error}")
+            failed.append(str(error))
+    if failed:
+        raise InputError(f"{len(failed)} of {len(tasks)} results failed; first: {failed[0]}")
+    return len(tasks)
+
+
+def _place(volume: DicomSeries | NiftiImage, destination: Path, slug: str) -> Path:
+    if not slug:
+        return destination
+    name = f"{slug}.nii.gz" if isinstance(volume, NiftiImage) else slug
+    return destination / volume.label / name
+
+
+def check_apart(source: Path, destination: Path) -> None:
+    """``InputError`` where input and output are one, or one lies in the other."""
+    first, second = source.resolve(), destination.resolve()
+    if first.is_relative_to(second) or second.is_relative_to(first):
+        raise InputError(f"{destination}: input and output must not lie in each other")
+
+
+def _why_none(skipped: list[Skipped]) -> str:
+    if any(item.reason == DERIVED for item in skipped):
+        return f"holds a {DERIVED}, which is not harmonized again; give the original series"
+    return (
+        f"no CT slice in it ({skipped[0].file}: {skipped[0].reason}); name a folder with a series"
+    )

@@ -1,0 +1,81 @@
+"""What was done to a series and by what, as its DICOM headers, file names and sidecars tell it."""
+
+import dataclasses
+from collections.abc import Callable
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from jaxharmo.harmonize.textures import Textures
+
+Translate = Callable[[Float32[np.ndarray, "n h w"]], Float[np.ndarray, "n h w"]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Derivation:
+    """Everything that, with the source, determines an output."""
+
+    model: str
+    """Name of the model, for people."""
+    digest: str
+    """SHA-256 of its weights, hexadecimal."""
+    to: str
+    """Domain of the result."""
+    style: str = "mean"
+    """Where the style comes from: ``mean``, a seed, or the digest of a reference."""
+    precision: str = "float32"
+    """Of the generator."""
+    origin: str = ""
+    """Domain of the source; empty where its kernel is not known."""
+    kernel_tag: bool = False
+    """ConvolutionKernel is set to the target's."""
+    date: datetime | None = None
+    """When it was done; None: not told, so that the same input gives the same bytes."""
+
+    @property
+    def identity(self) -> list[str]:
+        """What makes two outputs of one source different objects."""
+        return [
+            self.digest,
+            self.to,
+            self.style,
+            self.precision,
+            self.origin,
+            "target kernel" if self.kernel_tag else "",
+            self.date.isoformat() if self.date else "",
+        ]
+
+    @property
+    def text(self) -> str:
+        """The whole of it in one sentence."""
+        return (
+            f"CT harmonization by jaxharmo {tool_version()}, research use only, not for diagnosis: "
+            f"from {self.origin or 'unknown kernel'} to {self.to} (style: {self.style}); "
+            f"model {self.model}, {self.precision}, SHA-256 {self.digest}"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+    """One way to translate series: the function, its style bound, and what is told about it."""
+
+    translate: Translate
+    """Slices to slices, HU."""
+    derivation: Derivation
+    """Without the source's domain."""
+    domains: tuple[str, ...] = ()
+    """That the model was trained on; empty: not known."""
+    textures: Textures | None = None
+    """Of those domains, where known."""
+    batch: int = 8
+    """Slices translated at a time."""
+
+
+def tool_version() -> str:
+    """Version of this package."""
+    try:
+        return version("jaxharmo")
+    except PackageNotFoundError:
+        return "(from source)"

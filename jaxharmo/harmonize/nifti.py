@@ -1,0 +1,172 @@
+"""A NIfTI image as a volume to harmonize; the result keeps its affine, its header and its type.
+
+The network sees slices as DICOM shows them: axial, rows from anterior to posterior, columns from
+right to left, whatever the order of the file's axes.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxharmo.data.prepare.pixels import SCALE, Pixels
+from jaxharmo.errors import InputError
+from jaxharmo.files import make_folder, write_text
+from jaxharmo.harmonize.derivation import Derivation
+
+SUFFIXES = (".nii", ".nii.gz")
+SIDECAR_SUFFIX = ".json"
+_MARK = "jaxharmo "
+_DESCRIPTION_LENGTH = 80
+_AIR = -500.0
+_MOST_HU = 30000.0
+_PARTIAL = ".jaxharmo-partial"
+
+
+def is_nifti(path: Path) -> bool:
+    """By the name."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def stem(path: Path) -> str:
+    """The name without ``.nii`` or ``.nii.gz``."""
+    return path.name[: path.name.lower().rindex(".nii")]
+
+
+class NiftiImage:
+    """One three-dimensional CT in HU, held in memory."""
+
+    def __init__(self, path: Path, label: Path | None = None):
+        self.path = path
+        self.label = label or Path(stem(path))
+        self.origin = ""
+        self.remarks: list[str] = []
+        self._nibabel = _nibabel()
+        try:
+            self._image: Any = self._nibabel.load(path)
+            stored = np.asanyarray(self._image.dataobj)
+            affine, zooms = self._image.affine, _zooms(path, type(self._image.header))
+            description = bytes(self._image.header["descrip"].tobytes()).decode("ascii", "replace")
+        except Exception as error:
+            # Damaged bytes surface as almost any exception.
+            raise InputError(f"{path}: not a readable NIfTI image; restore the file") from error
+        if stored.ndim != 3 or not stored.size or stored.dtype.kind not in "iuf":
+            raise InputError(f"{path}: not one three-dimensional grey image; give one volume")
+        if description.startswith(_MARK):
+            raise InputError(f"{path}: harmonized already; give the original image")
+        # Orientation is meaningless, and slices cannot be found, without spacing.
+        if not (np.isfinite(affine).all() and min(zooms) > 0 and np.linalg.det(affine)):
+            raise InputError(f"{path}: its affine or spacing is missing or singular; set it")
+        nibabel = self._nibabel
+        here = nibabel.io_orientation(affine)
+        self._to_slices = nibabel.orientations.ornt_transform(
+            here, nibabel.orientations.axcodes2ornt("LPS")
+        )
+        self._back = nibabel.orientations.ornt_transform(
+            nibabel.orientations.axcodes2ornt("LPS"), here
+        )
+        # z y x
+        turned = nibabel.apply_orientation(stored, self._to_slices)
+        self._hu = np.ascontiguousarray(turned.transpose(2, 1, 0), dtype=np.float32)
+        self.spacing = zooms[int(np.flatnonzero(here[:, 0] == 0)[0])]
+        if not (self._image.header["sform_code"] or self._image.header["qform_code"]):
+            self.remarks.append("the header tells no orientation; axes are taken as nibabel does")
+        if not np.isfinite(self._hu).all():
+            raise InputError(f"{path}: holds values that are not finite; fill them with -1024")
+        if self._hu.min() > _AIR or self._hu.max() > _MOST_HU:
+            raise InputError(
+                f"{path}: values from {self._hu.min():g} to {self._hu.max():g} are no CT in HU, "
+                "which shows air near -1000; convert it first"
+            )
+        self.fingerprint = hashlib.sha256(affine.tobytes() + self._hu.tobytes()).hexdigest()[:32]
+
+    def __len__(self) -> int:
+        return len(self._hu)
+
+    def read(self, number: int) -> tuple[None, Pixels]:
+        """Slice ``number`` from the bottom; padding is what lies below the CT scale."""
+        hu = self._hu[number]
+        return None, Pixels(hu, hu < SCALE[0])
+
+    def is_finished(self, destination: Path, derivation: Derivation) -> bool:
+        """Whether ``destination`` is this image harmonized in this way."""
+        if not destination.exists():
+            return False
+        try:
+            header: Any = self._nibabel.load(destination).header
+            mark = header["descrip"].tobytes().rstrip(b"\0").decode("ascii", "replace")
+        except Exception:
+            mark = ""
+        if mark != self._mark(derivation):
+            raise InputError(
+                f"{destination}: exists, and is not this image harmonized by this model to "
+                f"{derivation.to} in this way; name a new file"
+            )
+        return True
+
+    @contextlib.contextmanager
+    def writing(self, destination: Path, derivation: Derivation) -> Iterator["_Writer"]:
+        """The image appears when all slices are there, its sidecar just before it."""
+        if not is_nifti(destination):
+            raise InputError(f"{destination}: name a file that ends in .nii or .nii.gz")
+        make_folder(destination.parent)
+        writer = _Writer(self._hu.shape)
+        yield writer
+        write_text(destination.with_name(stem(destination) + SIDECAR_SUFFIX), writer.text)
+        self._save(writer.hu, destination, self._mark(derivation))
+
+    def _save(self, hu: Float[np.ndarray, "z y x"], destination: Path, mark: str) -> None:
+        turned = self._nibabel.apply_orientation(hu.transpose(2, 1, 0), self._back)
+        header = self._image.header.copy()
+        if self._image.get_data_dtype().kind in "iu":
+            limits = np.iinfo(np.int16)
+            turned = np.clip(np.rint(turned), limits.min, limits.max).astype(np.int16)
+        header.set_data_dtype(turned.dtype)
+        header.set_slope_inter(1, 0)
+        header["descrip"] = mark.encode()
+        image = type(self._image)(turned, self._image.affine, header)
+        # The suffix decides on compression.
+        partial = destination.with_name(f"{_PARTIAL}-{destination.name}")
+        try:
+            self._nibabel.save(image, partial)
+            partial.replace(destination)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def _mark(self, derivation: Derivation) -> str:
+        """What the header's 80 characters of free text say."""
+        identity = "\0".join([self.fingerprint, *derivation.identity])
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        target = derivation.to.encode("ascii", "replace").decode()
+        return f"{_MARK}{digest} to {target}"[: _DESCRIPTION_LENGTH - 1].strip()
+
+
+class _Writer:
+    def __init__(self, shape: tuple[int, ...]):
+        self.hu = np.empty(shape, np.float32)
+        self.text = ""
+
+    def write(self, number: int, payload: None, hu: Float[np.ndarray, "h w"]) -> None:
+        self.hu[number] = hu
+
+    def sidecar(self, text: str) -> None:
+        self.text = text
+
+
+def _zooms(path: Path, kind: Any) -> tuple[float, ...]:
+    """Spacing as it stands in the file: nibabel replaces zeros by ones."""
+    with _nibabel().openers.ImageOpener(path) as file:
+        return tuple(map(float, kind.from_fileobj(file, check=False)["pixdim"][1:4]))
+
+
+def _nibabel() -> Any:
+    try:
+        import nibabel
+    except ImportError as error:
+        raise InputError('NIfTI needs nibabel: pip install "jaxharmo[nifti]"') from error
+    return nibabel

@@ -1,0 +1,117 @@
+"""A model as a folder that can be copied anywhere: config, weights and what it was trained on.
+
+``config.json`` is the run's, without the place of its shards. ``weights.npz`` holds the averaged
+weights of generator, mapping network and style encoder, an array a leaf, named by its path
+(``generator/Conv_0/kernel``); it is read without pickle. ``model.json`` has the step and the
+SHA-256 of the weights, ``textures.json`` the textures of the training domains.
+"""
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxharmo.config import FILE_NAME as CONFIG_NAME
+from jaxharmo.config import EvalConfig, read_config, write_config
+from jaxharmo.errors import InputError
+from jaxharmo.files import appearing_folder
+from jaxharmo.harmonize.textures import Textures, write_textures
+from jaxharmo.models.networks import AVERAGED
+from jaxharmo.translator import Precision, Translator, averaged_shapes
+
+WEIGHTS_NAME = "weights.npz"
+MODEL_NAME = "model.json"
+FORMAT_VERSION = 1
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{WEIGHTS_NAME}"))
+
+
+def find_model(name: str | Path) -> Path:
+    """The folder of a shipped model, or ``name`` itself where it is a folder.
+
+    ``InputError`` lists the models that come with the package.
+    """
+    if str(name) in shipped():
+        return PRETRAINED / str(name)
+    if not Path(name).is_dir():
+        raise InputError(
+            f"no model '{name}': not a folder, and with the package come: "
+            f"{', '.join(shipped()) or 'none'}"
+        )
+    return Path(name)
+
+
+def is_packaged(folder: Path) -> bool:
+    """Whether a folder is what ``write_model`` writes, rather than a run."""
+    return (folder / WEIGHTS_NAME).is_file()
+
+
+def write_model(folder: Path, translator: Translator, textures: Textures | None) -> None:
+    """Write a model folder; it appears only when all is in it. It must not exist, or be empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists; name a new folder for the model")
+    data = dataclasses.replace(translator.config.data, shards="")
+    with appearing_folder(folder) as partial:
+        write_config(partial, dataclasses.replace(translator.config, data=data))
+        arrays = {
+            _name(path): np.asarray(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(
+                {name: translator.params[name] for name in AVERAGED}
+            )
+        }
+        with (partial / WEIGHTS_NAME).open("wb") as file:
+            np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+        content = {
+            "format_version": FORMAT_VERSION,
+            "step": translator.step,
+            "sha256": translator.digest,
+        }
+        (partial / MODEL_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        if textures:
+            write_textures(partial, textures)
+
+
+def read_model(
+    folder: Path, settings: EvalConfig | None = None, *, precision: Precision = "float32"
+) -> Translator:
+    """The model in a folder; ``InputError`` where a part is missing, damaged or does not fit."""
+    if not (folder / CONFIG_NAME).is_file():
+        raise InputError(f"{folder}: no {CONFIG_NAME} in it; export the model again")
+    config = read_config(folder)
+    if settings:
+        config = dataclasses.replace(config, eval=settings)
+    try:
+        about = json.loads((folder / MODEL_NAME).read_text(encoding="utf-8"))
+        if about["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"not of format version {FORMAT_VERSION}")
+        with (
+            (folder / WEIGHTS_NAME).open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
+            params = jax.tree_util.tree_map_with_path(
+                lambda path, like: _fitting(arrays[_name(path)], like), averaged_shapes(config)
+            )
+        translator = Translator(config, params, int(about["step"]), precision=precision)
+        if translator.digest != about["sha256"]:
+            raise ValueError("the weights are not those that were exported")
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{folder}: damaged model ({error}); export it again") from error
+    return translator
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _fitting(array: np.ndarray, like: jax.ShapeDtypeStruct) -> np.ndarray:
+    if array.shape != like.shape or array.dtype != like.dtype:
+        raise ValueError(f"a weight of shape {array.shape} instead of {like.shape}")
+    return array

@@ -1,0 +1,165 @@
+"""One volume through one method: read, translate, measure, write; nothing half-done is seen."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from jaxharmo.data.prepare.pixels import SCALE, Pixels
+from jaxharmo.harmonize.derivation import Derivation, Method, tool_version
+from jaxharmo.harmonize.quality import Quality, as_lines, is_far
+from jaxharmo.harmonize.stream import overlapped
+
+SIDECAR_VERSION = 1
+Report = Callable[[str], object]
+
+
+class Writer(Protocol):
+    """Takes the slices of a volume in any order, then its sidecar."""
+
+    def write(self, number: int, payload: Any, hu: Float[np.ndarray, "h w"]) -> None:
+        """Slice ``number``, from 0, HU; ``payload`` is what was read with it."""
+        ...
+
+    def sidecar(self, text: str) -> None:
+        """The figures about the volume, as JSON."""
+        ...
+
+
+class Volume(Protocol):
+    """A series or image to harmonize: slices from bottom to top, all of one size."""
+
+    origin: str
+    """Domain; empty where not known."""
+    spacing: float
+    """Distance of pixels, mm."""
+    remarks: list[str]
+    """Warnings about it as it is."""
+    fingerprint: str
+    """Digest that tells it from all others."""
+
+    def __len__(self) -> int:
+        """Number of slices."""
+        ...
+
+    def read(self, number: int) -> tuple[Any, Pixels]:
+        """Slice ``number`` and what its writing needs; ``InputError`` where it is damaged."""
+        ...
+
+    def is_finished(self, destination: Path, derivation: Derivation) -> bool:
+        """Whether this output is there already; ``InputError`` where something else is."""
+        ...
+
+    def writing(
+        self, destination: Path, derivation: Derivation
+    ) -> contextlib.AbstractContextManager[Writer]:
+        """What is written appears at ``destination`` when the context is left without error."""
+        ...
+
+
+def harmonize_volume(
+    volume: Volume, destination: Path, method: Method, report: Report, origin: str | None = None
+) -> bool:
+    """Translate one volume into ``destination``; False where that was done before.
+
+    ``origin``: the source's domain, in place of what its headers say. Padding and all that lies
+    outside the CT scale keep their value. Raises ``InputError`` where ``destination`` holds
+    something else or a slice cannot be read, ``FloatingPointError`` where the model fails.
+    """
+    known = volume.origin if origin is None else origin
+    derivation = dataclasses.replace(method.derivation, origin=known)
+    if volume.is_finished(destination, derivation):
+        report(f"{destination}: already done")
+        return False
+    quality = Quality(len(volume), method.textures)
+    with (
+        volume.writing(destination, derivation) as writer,
+        tqdm(total=len(volume), unit="slice", disable=None) as bar,
+    ):
+        told = 0
+
+        def finish(number: int, item: tuple[Any, Pixels], hu: Float[np.ndarray, "h w"]) -> None:
+            payload, pixels = item
+            quality.add(number, pixels.hu, hu, pixels.padding)
+            writer.write(number, payload, hu)
+
+        def done(number: int) -> None:
+            nonlocal told
+            bar.update(number - bar.n)
+            if bar.disable and number - told >= 10 * method.batch:
+                report(f"{number} of {len(volume)} slices")
+                told = number
+
+        overlapped(
+            len(volume),
+            volume.read,
+            lambda items: _translated(method, [pixels for _, pixels in items]),
+            finish,
+            batch=method.batch,
+            done=done,
+        )
+        figures = quality.summary(derivation.to)
+        warnings = [*volume.remarks, *_warnings(method, known, volume.spacing, figures)]
+        writer.sidecar(_sidecar(derivation, len(volume), figures, warnings))
+    report(f"{destination}: {len(volume)} slices, {known or 'unknown'} to {derivation.to}")
+    for line in as_lines(figures):
+        report(line)
+    for warning in warnings:
+        report(f"  warning: {warning}")
+    return True
+
+
+def _translated(method: Method, slices: list[Pixels]) -> list[Float[np.ndarray, "h w"]]:
+    """Translated slices, with the padding written back.
+
+    The model sees padding as air, as it did when it was trained.
+    """
+    original = np.stack([pixels.hu for pixels in slices])
+    padding = np.stack([pixels.padding for pixels in slices])
+    result = np.asarray(method.translate(np.where(padding, np.float32(SCALE[0]), original)))
+    if result.shape != original.shape or not np.isfinite(result).all():
+        raise FloatingPointError("the model returned no finite image for every slice")
+    return list(np.where(padding, original, result))
+
+
+def _warnings(method: Method, origin: str, spacing: float, figures: dict[str, Any]) -> list[str]:
+    warnings = []
+    if not origin:
+        warnings.append("the source's domain is not known (no kernel told); only its texture is")
+    elif method.domains and origin not in method.domains:
+        warnings.append("the model was not trained on the source's domain")
+    if method.textures and not method.textures.has_spacing(spacing):
+        warnings.append(f"pixels of {spacing:.3g} mm are unlike those of the training")
+    if is_far(figures):
+        distance, nearest = figures["texture"]["distance"], figures["texture"]["nearest"]
+        warnings.append(
+            f"out of distribution: the input's texture lies {distance:g} SD from the nearest "
+            f"training domain, {nearest}"
+        )
+    return warnings
+
+
+def _sidecar(
+    derivation: Derivation, slices: int, figures: dict[str, Any], warnings: list[str]
+) -> str:
+    content = {
+        "format_version": SIDECAR_VERSION,
+        "tool": f"jaxharmo {tool_version()}",
+        "model": derivation.model,
+        "sha256": derivation.digest,
+        "precision": derivation.precision,
+        "style": derivation.style,
+        "from": derivation.origin or None,
+        "to": derivation.to,
+        "slices": slices,
+        "quality": figures,
+        "warnings": warnings,
+        "notice": "research use only, not for diagnosis",
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

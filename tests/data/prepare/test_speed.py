@@ -1,0 +1,116 @@
+"""Throughput and memory on real CT, against a plain loop that does the same; run by hand.
+
+``pytest -m slow -s tests/data/prepare/test_speed.py`` prints the figures.
+"""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pydicom
+import pytest
+from array_record.python.array_record_module import ArrayRecordWriter
+from dicom_files import uid
+from scipy import ndimage
+from skimage import filters, measure, morphology, segmentation
+
+from jaxharmo.data.records import WRITER_OPTIONS, Slice, SliceHeader, encode
+
+COPIES = 12
+RUN = """
+import resource, sys, time
+from pathlib import Path
+from jaxharmo.data.prepare import Job, PrepareConfig, prepare
+masks = dict(body_only=True, crop="lung") if sys.argv[3] == "masks" else {}
+start = time.perf_counter()
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), PrepareConfig(**masks), job=Job(workers=2))
+seconds = time.perf_counter() - start
+own, worker = (resource.getrusage(who).ru_maxrss for who in (0, -1))
+print(seconds, (own + 2 * worker) / 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def collection(real_ct, tmp_path_factory):
+    """Copies of the real CT under other identifiers, on a warm disk."""
+    folder = tmp_path_factory.mktemp("many")
+    count = 0
+    for path in sorted(real_ct.rglob("*")):
+        if not path.is_file():
+            continue
+        try:
+            dataset = pydicom.dcmread(path)
+        except pydicom.errors.InvalidDicomError:
+            continue
+        identifiers = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID")
+        original = {name: dataset[name].value for name in identifiers}
+        for copy in range(COPIES):
+            for name in identifiers[:3]:
+                setattr(dataset, name, uid(original[name], copy))
+            dataset.PatientID = f"{original['PatientID']}-{copy}"
+            dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+            dataset.save_as(folder / f"{count:06d}")
+            count += 1
+    return folder, count
+
+
+def plain_loop(folder, destination, masks):
+    """What a script of pydicom and scikit-image does: HU, boxes, masks, clip, write."""
+    writer = ArrayRecordWriter(str(destination), WRITER_OPTIONS)
+    for path in sorted(folder.iterdir()):
+        dataset = pydicom.dcmread(path)
+        hu = dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
+        if masks:
+            smooth = filters.gaussian(hu, 1, preserve_range=True)
+            body = largest(morphology.isotropic_opening(smooth > -320, 3), 1)
+            body = ndimage.binary_fill_holes(body)
+            air = segmentation.clear_border(smooth < -320) & body
+            lung = morphology.isotropic_closing(largest(air, 2), 4)
+            lung = ndimage.binary_fill_holes(lung)
+            hu[~body] = -1024
+            box = box_of(lung if lung.any() else body)
+            hu = hu[box[0] : box[2], box[1] : box[3]]
+        else:
+            box = box_of(largest(hu > -500, 1))
+        header = SliceHeader(
+            domain=0, patient="P", series="S", acquisition="A", body=box,
+            position=float(dataset.ImagePositionPatient[2]),
+            spacing=tuple(map(float, dataset.PixelSpacing)),
+        )  # fmt: skip
+        pixels = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+        writer.write(encode(Slice(header, pixels)))
+    writer.close()
+
+
+def largest(mask, count):
+    labels = measure.label(mask)
+    regions = sorted(measure.regionprops(labels), key=lambda region: -region.area)[:count]
+    return np.isin(labels, [region.label for region in regions])
+
+
+def box_of(mask):
+    regions = measure.regionprops(mask.astype(np.uint8))
+    return regions[0].bbox if regions else (0, 0, *mask.shape)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "least"), [("plain", 150), ("masks", 50)])
+def test_throughput(collection, tmp_path, what, least):
+    folder, count = collection
+    command = [sys.executable, "-c", RUN, folder, tmp_path / "out", what]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, memory = map(float, done.stdout.split()[-2:])
+    start = time.perf_counter()
+    some = tmp_path / "some"
+    some.mkdir()
+    for path in sorted(folder.iterdir())[::COPIES]:
+        (some / path.name).symlink_to(path)
+    plain_loop(some, tmp_path / "loop", what == "masks")
+    loop = count / COPIES / (time.perf_counter() - start)
+    rate = count / seconds
+    print(f"\n{what}: {rate:.0f} slices/s, plain loop {loop:.0f}, {memory:.0f} MB")
+    assert memory < 1500
+    # Half of what two idle cores reach: others may be at work.
+    assert rate > least / 2
+    assert rate > 1.5 * loop
