@@ -176,6 +176,8 @@ class EvalConfig:
     """Split whose slices are translated."""
     domains: tuple[str, ...] = ()
     """Domains to translate between, of those of the run; empty: all."""
+    targets: tuple[str, ...] = ()
+    """Of those, the domains to translate to; empty: all."""
     max_slices: int = 0
     """At most so many slices of a domain, evenly spread; 0: all."""
     batch_size: int = 4
