@@ -25,7 +25,8 @@ real domain score against each other.
 feature), ``edges.csv`` (a row a pair, method and slice: all that is measured slice by slice),
 ``texture.csv`` (a row a pair, method and bin) and ``scores.csv`` (every figure) hold the details.
 
-Everything is clipped to ``config.data.window`` first. Regions (body, lung) come from the source and
+Methods get slices as they are; everything is clipped to ``config.data.window`` before it is
+measured. Regions (body, lung) come from the source and
 hold for all methods. Radiomics and the shift in the lung are measured 3 pixels off its border;
 where some domain shows a lung on fewer than two slices, radiomics are measured in the body instead,
 for all domains.
@@ -110,7 +111,7 @@ class _Evaluation:
         self._targets = _targets(self._settings.targets, self._domains)
         training = open_training(shards, self._domains)
         self._guidances = guide(training)
-        self._baselines = Baselines(training, self._settings, window)
+        self._baselines = Baselines(training, self._settings)
         self._extractors = open_extractors(self._settings)
         self._sampler = Sampler(self._settings, window, self._extractors, self._clock)
         self._real = RealSlices(window, self._clock)
