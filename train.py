@@ -7,9 +7,10 @@ from typing import Annotated
 
 import tyro
 
-from jaxharmo import flags
+from jaxharmo import flags, runtime
 from jaxharmo.config import Config
 from jaxharmo.experiment import config_from_file, evaluate_run, train_run
+from jaxharmo.preemption import end_on_sigterm
 
 DEMO = Path("configs/demo.py")
 
@@ -27,8 +28,9 @@ class Train:
     """Folder of the run; runs/<name of the config file> if not given."""
     data: Path | None = None
     """Shard set; without it and data.shards, a phantom is made under the folder of the run."""
-    distributed: bool = False
-    """Join the processes of a Slurm, Kubernetes or TPU job, and leave the evaluation to eval.py."""
+    cluster: Annotated[runtime.Cluster, tyro.conf.arg(name="", prefix_name=False)] = (
+        dataclasses.field(default_factory=runtime.Cluster)
+    )
     settings: Annotated[Config, tyro.conf.arg(name="", prefix_name=False)] = Config()
 
 
@@ -39,8 +41,13 @@ def main() -> None:
     default = Train(config=config, settings=config_from_file(config))
     chosen = flags.parse(Train, args, default=default)
     workdir = chosen.workdir or Path("runs") / config.stem
-    step = train_run(chosen.settings, workdir, chosen.data, distributed=chosen.distributed)
-    if not chosen.distributed:
+    end_on_sigterm()
+    runtime.keep_compilations()
+    runtime.start_distributed(chosen.cluster)
+    step = train_run(chosen.settings, workdir, chosen.data)
+    main_process = runtime.is_main_process()
+    runtime.leave_cluster()
+    if main_process:
         print(evaluate_run(workdir, step))
 
 

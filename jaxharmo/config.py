@@ -159,6 +159,9 @@ class TrainConfig:
     """Steps between lines of metrics."""
     sample_every: int = 5_000
     """Steps between sample pictures."""
+    shard_state: bool = False
+    """Cut parameters, their average and the optimizers' state into one piece a device (FSDP): less
+    memory on each, more communication. Off: all of it on every device."""
     checkpoint_every: int = 1_000
     """Steps between checkpoints."""
     keep_checkpoints: int = 3
@@ -173,6 +176,8 @@ class EvalConfig:
     """Split whose slices are translated."""
     domains: tuple[str, ...] = ()
     """Domains to translate between, of those of the run; empty: all."""
+    targets: tuple[str, ...] = ()
+    """Of those, the domains to translate to; empty: all."""
     max_slices: int = 0
     """At most so many slices of a domain, evenly spread; 0: all."""
     batch_size: int = 4

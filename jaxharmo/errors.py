@@ -1,4 +1,4 @@
-"""The one exception that stands for wrong use or bad input."""
+"""The two exceptions that are no fault of the program: bad input, and being asked to stop."""
 
 
 class InputError(Exception):
@@ -6,3 +6,7 @@ class InputError(Exception):
 
     The commands print it on stderr and exit with code 2; a library caller sees an exception.
     """
+
+
+class Preempted(Exception):  # noqa: N818 - no error
+    """SIGTERM came; what was worth saving is saved. The commands print it and exit with code 0."""

@@ -25,7 +25,14 @@ from jaxharmo.translator import load_translator
 
 _MAY_CHANGE = tuple(
     f"train.{name}"
-    for name in ("steps", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints")
+    for name in (
+        "steps",
+        "log_every",
+        "sample_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "shard_state",
+    )
 )
 
 
@@ -46,13 +53,11 @@ def config_from_file(path: Path) -> Config:
     return config
 
 
-def train_run(config: Config, workdir: Path, data: Path | None, *, distributed: bool) -> int:
+def train_run(config: Config, workdir: Path, data: Path | None) -> int:
     """Train in ``workdir``, going on where an earlier call stopped; returns the last step.
 
-    Raises ``InputError`` where the folder holds a run of another config.
+    Raises ``InputError`` where the folder holds a run of another config; else as ``fit`` does.
     """
-    if distributed:
-        runtime.start_distributed()
     check(config)
     make_folder(workdir)
     shards = data or (Path(config.data.shards) if config.data.shards else workdir / "phantom")

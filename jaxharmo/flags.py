@@ -11,7 +11,7 @@ from typing import Any
 
 import tyro
 
-from jaxharmo.errors import InputError
+from jaxharmo.errors import InputError, Preempted
 
 
 def parse(kind: Any, args: Sequence[str], **options: Any) -> Any:
@@ -41,6 +41,7 @@ def peek(args: Sequence[str], name: str) -> Path | None:
 def run(command: Callable[[], None]) -> None:
     """Run ``command`` and exit: 0 done, 1 the work failed, 2 wrong use or input, 130 interrupted.
 
+    After SIGTERM with all saved the code is 0, so that a cluster does not count it as a failure.
     Bad input, losses that are not finite and a disk that fails are one line on stderr; any other
     failure is a fault of ours and keeps its traceback.
     """
@@ -49,6 +50,9 @@ def run(command: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Preempted as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(0)
     except (FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

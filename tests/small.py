@@ -62,3 +62,8 @@ def make_batch(config=SMALL, seed=0):
         "reference": slices(batch, 2),
         "target_domain": domains(),
     }
+
+
+def get_config():
+    """For ``train.py --config tests/small.py``: the domains are those of the shards."""
+    return replace(SMALL, data={"domains": ()}, train={"batch_size": 4})

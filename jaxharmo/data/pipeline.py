@@ -4,6 +4,9 @@ Example n of a run is a function of the seed and n alone: it draws a source doma
 and slices of each, uniformly and with replacement (as StarGAN v2's weighted sampler does), then
 crops and flips. So a run goes on where it stopped by starting at the next number, and the global
 batches do not depend on how many processes share them.
+
+Crops and flips happen on the host: a crop is a view, and what it leaves out need not travel. int16
+HU travel; the window is applied on the device. Spacing is settled once, when a set is prepared.
 """
 
 import dataclasses

@@ -50,7 +50,8 @@ def kept_sample(
 
 
 def _read(path: Path) -> Sample:
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here: what cannot be read would be left open.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     sample = Sample(
         numbers=arrays.pop("numbers"),

@@ -25,7 +25,8 @@ real domain score against each other.
 feature), ``edges.csv`` (a row a pair, method and slice: all that is measured slice by slice),
 ``texture.csv`` (a row a pair, method and bin) and ``scores.csv`` (every figure) hold the details.
 
-Everything is clipped to ``config.data.window`` first. Regions (body, lung) come from the source and
+Methods get slices as they are; everything is clipped to ``config.data.window`` before it is
+measured. Regions (body, lung) come from the source and
 hold for all methods. Radiomics and the shift in the lung are measured 3 pixels off its border;
 where some domain shows a lung on fewer than two slices, radiomics are measured in the body instead,
 for all domains.
@@ -39,6 +40,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxharmo.config import Config
+from jaxharmo.errors import InputError
 from jaxharmo.evaluation.cache import kept_sample
 from jaxharmo.evaluation.clock import Clock
 from jaxharmo.evaluation.comparisons import Row
@@ -106,9 +108,10 @@ class _Evaluation:
         self._clock = Clock()
         window = config.data.window
         self._domains = open_domains(shards, config, report)
+        self._targets = _targets(self._settings.targets, self._domains)
         training = open_training(shards, self._domains)
         self._guidances = guide(training)
-        self._baselines = Baselines(training, self._settings, window)
+        self._baselines = Baselines(training, self._settings)
         self._extractors = open_extractors(self._settings)
         self._sampler = Sampler(self._settings, window, self._extractors, self._clock)
         self._real = RealSlices(window, self._clock)
@@ -126,7 +129,7 @@ class _Evaluation:
             self._pair(source, target, samples, densities[target.name])
             for source in self._domains
             for target in self._domains
-            if source is not target
+            if source is not target and target.name in self._targets
         ]
         self._report(self._clock.line())
         return write_results(output, self._metrics(samples, pairs), pairs)
@@ -253,6 +256,16 @@ class _Evaluation:
             "mean": mean_scores([pair["scores"] for pair in summaries]),
             "seconds": {part: round(took, 2) for part, took in self._clock.seconds.items()},
         }
+
+
+def _targets(wanted: tuple[str, ...], domains: Sequence[DomainSlices]) -> set[str]:
+    names = {domain.name for domain in domains}
+    unknown = sorted(set(wanted) - names)
+    if unknown:
+        raise InputError(
+            f"--eval.targets: no domain '{unknown[0]}'; there are: {', '.join(sorted(names))}"
+        )
+    return set(wanted) or names
 
 
 def _with_distance(trial: Trial, wanted: Sample) -> Trial:

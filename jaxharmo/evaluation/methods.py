@@ -13,7 +13,6 @@ from jaxtyping import Float
 from jaxharmo.config import EvalConfig
 from jaxharmo.evaluation.baselines import HistogramMatching, SpectralFilter
 from jaxharmo.evaluation.slices import DomainSlices, spread
-from jaxharmo.ops.intensity import Window
 from jaxharmo.translator import Translator
 
 Stack: TypeAlias = Float[np.ndarray, "n h w"]
@@ -113,9 +112,9 @@ def _splits(training: list[DomainSlices]) -> str:
 class Baselines:
     """Fits the baselines of a pair of domains, on the slices that ``open_training`` chose."""
 
-    def __init__(self, training: list[DomainSlices], settings: EvalConfig, window: Window):
+    def __init__(self, training: list[DomainSlices], settings: EvalConfig):
         self._domains = {domain.name: domain for domain in training}
-        self._settings, self._window = settings, window
+        self._settings = settings
         self.fitted_on = _splits(training)
 
     def methods(self, source: str, target: str, *, paired: bool) -> list[Method]:
@@ -123,7 +122,7 @@ class Baselines:
         first, second = self._domains[source], self._domains[target]
         fitted: list[Method] = []
         if "histogram" in self._settings.baselines:
-            some = (self._clipped(first), self._clipped(second))
+            some = ((hu for hu, _ in self._spaced(domain)) for domain in (first, second))
             fitted.append(_method("histogram", HistogramMatching.fit(*some)))
         if "spectral" in self._settings.baselines:
             spaced = (self._spaced(first), self._spaced(second))
@@ -140,9 +139,6 @@ class Baselines:
 
     def _spaced(self, domain: DomainSlices) -> Iterator[Any]:
         return (_spaced(domain, number) for number in self._numbers(domain))
-
-    def _clipped(self, domain: DomainSlices) -> Iterator[np.ndarray]:
-        return (np.clip(hu, *self._window) for hu, _ in self._spaced(domain))
 
     def _pairs(self, source: DomainSlices, target: DomainSlices) -> list[tuple[_Spaced, _Spaced]]:
         twins = [(number, target.twin(source, number)) for number in range(len(source))]

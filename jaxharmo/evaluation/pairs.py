@@ -121,9 +121,11 @@ class Stream:
             twins = [target.twin(source, number) for number in numbers]
             truths = self._truths(target, twins)
             images: dict[str, np.ndarray] = {}
+            with self._clock("reading"):
+                # Not clipped: kernels acted before any window, so a filter would err at its edges.
+                stack = np.stack([source.pixels(number) for number in numbers])
             made: dict[str, Sequence[Anatomy | None]] = {BEFORE: looks, CEILING: truths}
             for method in methods:
-                stack = np.stack([seen.hu for seen in looks])
                 images[method.name] = self._made(method, stack, source.headers[numbers[0]].spacing)
                 with self._clock("masks and edges"):
                     made[method.name] = in_threads(

@@ -3,21 +3,29 @@
 from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING
 
+_COLUMNS = 100
 _NAME = 19
 """Longest name of a domain, characters."""
 _BASELINES = ("histogram", "spectral", "spectral_paired")
 
 
 def verdict_table(metrics: dict) -> str:
-    """One row a pair, then their mean; at most 100 columns."""
+    """One row a pair, then their mean; at most 100 columns, without baselines if need be."""
+    text = _table(metrics, baselines=True)
+    return (
+        text if max(map(len, text.splitlines())) <= _COLUMNS else _table(metrics, baselines=False)
+    )
+
+
+def _table(metrics: dict, *, baselines: bool) -> str:
     names = [domain["name"] for domain in metrics["domains"]]
     short = dict(zip(names, _shortened(names), strict=True))
     rows = [["source → target", "RMSE HU", "FD texture", "lung Dice", "edges"]]
     for pair in metrics["pairs"]:
         title = f"{short[pair['source']]} → {short[pair['target']]}"
-        rows.append([title, *_cells(pair["scores"])])
+        rows.append([title, *_cells(pair["scores"], baselines)])
     if len(metrics["pairs"]) > 1:
-        rows.append(["mean", *_cells(metrics["mean"])])
+        rows.append(["mean", *_cells(metrics["mean"], baselines)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -26,7 +34,8 @@ def verdict_table(metrics: dict) -> str:
         )
         for row in rows
     ]
-    note = "before → after [best baseline]; Dice and edges: after (what the real slice scores)"
+    best = " [best baseline]" if baselines else ""
+    note = f"before → after{best}; Dice and edges: after (what the real slice scores)"
     return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:], note])
 
 
@@ -41,13 +50,13 @@ def best_baseline(scores: dict[str, float | None], name: str) -> tuple[str, floa
     return method, value
 
 
-def _cells(scores: dict) -> list[str]:
+def _cells(scores: dict, baselines: bool) -> list[str]:
     def change(name: str) -> str:
         figures = scores.get(name, {})
         before, after = figures.get(BEFORE), figures.get(AFTER)
         if before is None or after is None:
             return "—"
-        best = best_baseline(figures, name)
+        best = best_baseline(figures, name) if baselines else None
         aside = "" if best is None else f" [{_figure(best[1])}]"
         return f"{_figure(before)} → {_figure(after)}{aside}"
 

@@ -7,6 +7,7 @@ right to left, whatever the order of the file's axes.
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def stem(path: Path) -> str:
 
 
 class NiftiImage:
-    """One three-dimensional CT in HU, held in memory."""
+    """One three-dimensional CT in HU; in memory while its slices are read."""
 
     def __init__(self, path: Path, label: Path | None = None):
         self.path = path
@@ -69,23 +70,31 @@ class NiftiImage:
         self._back = nibabel.orientations.ornt_transform(
             nibabel.orientations.axcodes2ornt("LPS"), here
         )
-        # z y x
-        turned = nibabel.apply_orientation(stored, self._to_slices)
-        self._hu = np.ascontiguousarray(turned.transpose(2, 1, 0), dtype=np.float32)
         self.spacing = zooms[int(np.flatnonzero(here[:, 0] == 0)[0])]
         if not (self._image.header["sform_code"] or self._image.header["qform_code"]):
             self.remarks.append("the header tells no orientation; axes are taken as nibabel does")
-        if not np.isfinite(self._hu).all():
+        hu = self._hu
+        if not np.isfinite(hu).all():
             raise InputError(f"{path}: holds values that are not finite; fill them with -1024")
-        if self._hu.min() > _AIR or self._hu.max() > _MOST_HU:
+        if hu.min() > _AIR or hu.max() > _MOST_HU:
             raise InputError(
-                f"{path}: values from {self._hu.min():g} to {self._hu.max():g} are no CT in HU, "
+                f"{path}: values from {hu.min():g} to {hu.max():g} are no CT in HU, "
                 "which shows air near -1000; convert it first"
             )
-        self.fingerprint = hashlib.sha256(affine.tobytes() + self._hu.tobytes()).hexdigest()[:32]
+        self.fingerprint = hashlib.sha256(affine.tobytes() + hu.tobytes()).hexdigest()[:32]
+        self._shape = hu.shape
+        # A batch may hold many: voxels are in memory only while they are at work.
+        del self._hu
+
+    @cached_property
+    def _hu(self) -> Float[np.ndarray, "z h w"]:
+        turned = self._nibabel.apply_orientation(
+            np.asanyarray(self._image.dataobj), self._to_slices
+        )
+        return np.ascontiguousarray(turned.transpose(2, 1, 0), dtype=np.float32)
 
     def __len__(self) -> int:
-        return len(self._hu)
+        return self._shape[0]
 
     def read(self, number: int) -> tuple[None, Pixels]:
         """Slice ``number`` from the bottom; padding is what lies below the CT scale."""
@@ -114,8 +123,12 @@ class NiftiImage:
         if not is_nifti(destination):
             raise InputError(f"{destination}: name a file that ends in .nii or .nii.gz")
         make_folder(destination.parent)
+        # Loaded here, as slices are read by several threads.
         writer = _Writer(self._hu.shape)
-        yield writer
+        try:
+            yield writer
+        finally:
+            del self._hu
         write_text(destination.with_name(stem(destination) + SIDECAR_SUFFIX), writer.text)
         self._save(writer.hu, destination, self._mark(derivation))
 

@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,19 @@ import numpy as np
 from jaxharmo.checkpoint import Checkpoints
 from jaxharmo.config import Config
 from jaxharmo.data.pipeline import Batch, grouped
-from jaxharmo.errors import InputError
+from jaxharmo.errors import InputError, Preempted
 from jaxharmo.journal import Journal, progress, tell
 from jaxharmo.models.networks import build
-from jaxharmo.runtime import is_main_process, make_mesh, replicated, to_global
+from jaxharmo.preemption import Preemption
+from jaxharmo.runtime import (
+    gather,
+    is_main_process,
+    make_mesh,
+    place_state,
+    replicated,
+    to_global,
+    wait_for_all,
+)
 from jaxharmo.training.objectives import Metrics
 from jaxharmo.training.optim import build_optimizers
 from jaxharmo.training.samples import build_sample_grid
@@ -33,55 +43,87 @@ def fit(
     batches_from: BatchesFrom,
     sources: np.ndarray,
 ) -> int:
-    """Train until ``config.train.steps``, from the newest checkpoint if there is one.
+    """Train until ``config.train.steps``, from the newest sound checkpoint if there is one.
 
     ``sources``, (k h w) int16 HU, one slice a domain, are translated in the sample pictures.
-    Returns the last step. Raises ``FloatingPointError`` naming step and terms where a loss is
-    not finite, before such a state is saved.
+    Returns the last step. Raises ``FloatingPointError`` naming step, terms and last checkpoint
+    where a loss is not finite, before such a state is saved; ``Preempted`` after SIGTERM, when the
+    state is saved; ``OSError`` where that fails.
     """
+    with (
+        Checkpoints(workdir, config.train.keep_checkpoints) as checkpoints,
+        Preemption() as preemption,
+    ):
+        last = _train(config, workdir, batches_from, sources, checkpoints, preemption)
+    wait_for_all("saved")
+    return last
+
+
+def _train(
+    config: Config,
+    workdir: Path,
+    batches_from: BatchesFrom,
+    sources: np.ndarray,
+    checkpoints: Checkpoints,
+    preemption: Preemption,
+) -> int:
     mesh = make_mesh()
     batch_size = config.train.batch_size
     if batch_size % mesh.size:
         raise InputError(f"--train.batch-size {batch_size} does not divide by {mesh.size} devices")
     networks = build(config)
     optimizers = build_optimizers(config.optim, networks.__dataclass_fields__)
-    start = jax.jit(
-        lambda: init_state(networks, optimizers, config), out_shardings=replicated(mesh)
-    )
+    start = partial(init_state, networks, optimizers, config)
+    placed = place_state(mesh, jax.eval_shape(start), shard=config.train.shard_state)
     train_step = jax.jit(
-        build_step(networks, optimizers, config), donate_argnums=0, out_shardings=replicated(mesh)
+        build_step(networks, optimizers, config),
+        donate_argnums=0,
+        out_shardings=(placed, replicated(mesh)),
     )
     sample_grid = build_sample_grid(networks, config, sources)
     rhythm, last = config.train, config.train.steps
-    with Checkpoints(workdir, rhythm.keep_checkpoints) as checkpoints:
-        state = start()
-        first = max(checkpoints.steps, default=0)
-        if first:
-            state = _merge(**checkpoints.restore(first, _parts(state)))
-            tell(f"going on from step {first}")
-        if first >= last:
-            return first
-        stride = rhythm.steps_per_dispatch
-        batches = grouped(batches_from(first), stride)
-        metrics: Metrics = {}
-        clock = _Clock(batch_size)
-        with Journal(workdir, first) if is_main_process() else nullcontext() as journal:
-            steps = range(first + stride, last + 1, stride)
-            for step in progress(steps, last // stride, "training", first // stride):
-                before = metrics
-                state, metrics = train_step(state, to_global(mesh, next(batches)))
-                # One step in flight: the next batch is read while the device works on this one.
-                jax.block_until_ready(before)
-                told = step % rhythm.log_every == 0 or step in (stride, last)
-                saved = step % rhythm.checkpoint_every == 0 or step == last
-                drawn = step % rhythm.sample_every == 0 or step == last
-                values = _read(step, metrics) if told or saved else {}
-                if journal and told:
-                    journal.scalars(step, values | clock.read(step))
-                if journal and drawn:
-                    journal.picture(step, "translations", sample_grid(jax.device_get(state.ema)))
-                if saved:
-                    checkpoints.save(step, _parts(state))
+    first = checkpoints.find_sound()
+    state = jax.jit(start, out_shardings=placed)()
+    if first:
+        state = _merge(**checkpoints.restore(first, _parts(state)))
+        tell(f"going on from step {first}")
+    if first >= last:
+        return first
+    if config.train.shard_state:
+        tell(f"state: {_shares(state)}")
+    stride = rhythm.steps_per_dispatch
+    batches = grouped(batches_from(first), stride)
+    batch = to_global(mesh, next(batches))
+    run_step = train_step.lower(state, batch).compile()
+    preemption.begin()
+    metrics: Metrics = {}
+    clock = _Clock(batch_size)
+    with Journal(workdir, first) if is_main_process() else nullcontext() as journal:
+        steps = range(first + stride, last + 1, stride)
+        for step in progress(steps, last // stride, "training", first // stride):
+            before = metrics
+            state, metrics = run_step(state, batch)
+            if step < last:
+                batch = to_global(mesh, next(batches))
+            # One step in flight: the next batch is read while the device works on this one.
+            _read(step - stride, before, checkpoints)
+            checkpoints.raise_failure()
+            stopped = preemption.reached(step // stride)
+            told = step % rhythm.log_every == 0 or step in (stride, last)
+            saved = step % rhythm.checkpoint_every == 0 or step == last or stopped
+            drawn = step % rhythm.sample_every == 0 or step == last
+            values = _read(step, metrics, checkpoints) if told or saved else {}
+            if journal and told:
+                journal.scalars(step, values | clock.read(step))
+            if drawn:
+                average = gather(mesh, state.ema)
+                if journal:
+                    journal.picture(step, "translations", sample_grid(average))
+            if saved:
+                checkpoints.save(step, _parts(state))
+            if stopped:
+                checkpoints.wait()
+                raise Preempted(f"SIGTERM: step {step} is saved; run the same command again")
     return last
 
 
@@ -112,11 +154,21 @@ class _Clock:
         return {"images_per_second": (step - before) * self._batch_size / (now - then)}
 
 
-def _read(step: int, metrics: Metrics) -> dict[str, float]:
+def _read(step: int, metrics: Metrics, checkpoints: Checkpoints) -> dict[str, float]:
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
     broken = [name for name, value in values.items() if not math.isfinite(value)]
     if broken:
-        raise FloatingPointError(
-            f"step {step}: {', '.join(broken)} not finite; the last checkpoint before it is kept"
-        )
+        with suppress(OSError):
+            checkpoints.wait()
+        good = max(checkpoints.steps, default=0)
+        kept = f"the last good checkpoint is that of step {good}" if good else "none was saved yet"
+        raise FloatingPointError(f"step {step}: {', '.join(broken)} not finite; {kept}")
     return values
+
+
+def _shares(state: TrainState) -> str:
+    """How much of the state one device holds."""
+    leaves = jax.tree.leaves(state)
+    whole = sum(leaf.nbytes for leaf in leaves)
+    part = sum(leaf.addressable_shards[0].data.nbytes for leaf in leaves)
+    return f"{whole:,} bytes, {part:,} on each device"

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 
@@ -100,12 +101,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr("jaxharmo.training.loop.build_step", lambda *_: broken_step)
 
     def broken_step(state, batch):
-        return state, {"generator/latent/cycle": jnp.array(jnp.nan)}
+        step = state.step + 1
+        metrics = {"generator/latent/cycle": jnp.where(step < 3, 0.5, jnp.nan)}
+        return dataclasses.replace(state, step=step), metrics
 
-    with pytest.raises(FloatingPointError, match=r"step 1: generator/latent/cycle"):
-        train(tmp_path, 2)
-    with pytest.raises(InputError, match="no finished checkpoint"):
-        find_step(tmp_path, None)
+    named = r"step 3: generator/latent/cycle not finite; the last good checkpoint .* step 2"
+    with pytest.raises(FloatingPointError, match=named):
+        train(tmp_path, 8, checkpoint_every=2, log_every=50, sample_every=50)
+    assert Checkpoints(tmp_path).steps == [2]
 
 
 def test_another_model_cannot_be_restored_into(uninterrupted):

@@ -16,7 +16,9 @@ from jaxharmo.evaluation.statistics import SIGNIFICANCE
 from jaxharmo.evaluation.statistics.features import false_discovery
 
 TOLERANCE = 0.02
-"""Effect that a definition with more domains must add to be preferred."""
+"""Effect that a definition with more domains must add to be preferred, or below which two alike."""
+ENOUGH = 5
+"""Patients in each of two domains, from which they may be called alike."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,11 +130,18 @@ def propose(manifest: Manifest, units: Units, pairs: Sequence[dict], min_patient
     else:
         left_out |= few
     alike = tuple(
-        (row["a"], row["b"])
-        for row in pairs
-        if {row["a"], row["b"]} <= set(names) and row["q"] >= SIGNIFICANCE
+        (row["a"], row["b"]) for row in pairs if {row["a"], row["b"]} <= set(names) and _alike(row)
     )
     return Proposal(domains=tuple(names), left_out=left_out, alike=alike, warnings=tuple(warnings))
+
+
+def _alike(pair: dict) -> bool:
+    """No difference in sight, among patients enough to see one.
+
+    That q is high is not enough: with few patients it always is.
+    """
+    seen = min(pair["patients_a"], pair["patients_b"]) >= ENOUGH
+    return seen and pair["p"] >= SIGNIFICANCE and pair["effect"] < TOLERANCE
 
 
 def _rows(units: Units, chosen: np.ndarray) -> Units:

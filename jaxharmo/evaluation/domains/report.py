@@ -29,6 +29,7 @@ def html_report(
     """The page; everything that comes from headers is escaped."""
     image = base64.b64encode(picture).decode()
     sections = {
+        "Verdict": f"<p>{'<br>'.join(map(html.escape, verdict(effects)))}</p>",
         "Which factors move texture": _factors(effects, constant),
         "Texture in two dimensions": f'<img src="data:image/png;base64,{image}" alt="Principal '
         'components of the texture features"><p>A point is a patient in one domain, lines join '
@@ -57,7 +58,7 @@ def verdict(effects: Sequence[Effect]) -> list[str]:
     for effect in effects:
         if not effect.judged:
             continue
-        said = f"{effect.rank}. {effect.factor}: {effect.effect:.0%} of the variance"
+        said = f"{effect.rank}. {effect.factor}: {max(effect.effect, 0):.0%} of the variance"
         said += f", {effect.note}" if effect.note else f", p {_number(effect.p)}"
         lines.append("; ".join([said, *_confounding(effect, effects)]))
     unjudged = [effect.factor for effect in effects if not effect.judged]
@@ -103,7 +104,7 @@ def _factors(effects: Sequence[Effect], constant: Sequence[str]) -> str:
             )
         )
     same = f"<p>The same for all: {', '.join(constant)}.</p>" if constant else ""
-    return _table(head, rows) + same
+    return _table(head, rows, text=(0, 1)) + same
 
 
 def _associations(related: Sequence[dict]) -> str:
@@ -111,10 +112,11 @@ def _associations(related: Sequence[dict]) -> str:
     if not told:
         return "<p>All factors are crossed; none stands for another.</p>"
     rows = [
-        (f"{row['a']}, {row['b']}", _number(row["cramers_v"]), row["relation"])
+        (_number(row["cramers_v"]), f"{row['a']}, {row['b']}", row["relation"])
         for row in sorted(told, key=lambda row: -row["cramers_v"])
     ]
-    return _table(("Factors", "Cramér's V", "Relation"), rows, first=0)
+    table = _table(("Cramér's V", "Factors", "Relation"), rows, text=(1, 2))
+    return f"<details><summary>{len(rows)} pairs</summary>{table}</details>"
 
 
 def _definitions(definitions: Sequence[dict], best: str | None) -> str:
@@ -134,7 +136,7 @@ def _definitions(definitions: Sequence[dict], best: str | None) -> str:
         else "<p>No definition has patients enough to be judged.</p>"
     )
     head = ("A domain is one", "Domains", "With enough<br>patients", "Effect", "p")
-    return said + _table(head, rows, first=0)
+    return said + _table(head, rows)
 
 
 def _pairs(pairs: Sequence[dict]) -> str:
@@ -159,7 +161,7 @@ def _pairs(pairs: Sequence[dict]) -> str:
         return f"{said}</p>"
     more = " The least certain are shown, all are in pairs.csv." if len(known) > len(rows) else ""
     head = ("Domains", "Patients", "In both", "Effect", "q", "Features<br>that differ")
-    return f"{said}{more}</p>{_table(head, rows, first=0)}"
+    return f"{said}{more}</p>{_table(head, rows)}"
 
 
 def _proposal(proposal: Proposal) -> str:
@@ -168,7 +170,9 @@ def _proposal(proposal: Proposal) -> str:
     parts.append(f"<pre>python train.py --data SHARD_DIR {html.escape(proposal.arguments)}</pre>")
     if proposal.alike:
         pairs = (f"{html.escape(a)} and {html.escape(b)}" for a, b in proposal.alike)
-        parts.append(f"<p>No difference was found between, so they could be one:</p>{_list(pairs)}")
+        parts.append(
+            f"<p>No difference is in sight between, so they might be one:</p>{_list(pairs)}"
+        )
     if proposal.left_out:
         reasons = (
             f"{html.escape(name)}: {html.escape(why)}" for name, why in proposal.left_out.items()
@@ -181,12 +185,12 @@ def _list(items: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], first: int = 1) -> str:
-    """Columns up to ``first`` hold text, to the left."""
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], text: Sequence[int] = (0,)) -> str:
+    """Columns of ``text`` stand to the left, numbers to the right."""
 
     def line(cells: Sequence[str], tag: str) -> str:
         return "".join(
-            f"<{tag}{' class=text' if number <= first else ''}>{cell}</{tag}>"
+            f"<{tag}{' class=text' if number in text else ''}>{cell}</{tag}>"
             for number, cell in enumerate(cells)
         )
 

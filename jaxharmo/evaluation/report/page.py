@@ -126,8 +126,8 @@ only where it holds. ComBat moves features alone and makes no image.</p>
 {group("radiomics")}
 {_moved(pair)}
 <h3>Texture</h3>
-<p>Left: contrast of grey levels at four angles and distances, translated against target, percent;
-white is no difference. Right: power by frequency; a good translation lies on the dashed line of the
+<p>First: contrast of grey levels at four angles and distances, translated against target, percent;
+white is no difference. Then power by frequency: a good translation lies on the dashed line of the
 target.</p>
 {_texture(pair, titles)}
 {group("texture")}

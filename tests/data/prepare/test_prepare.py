@@ -1,9 +1,10 @@
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from dicom_files import SECRETS, ct_slice, hounsfield, save, truncate, uid, write_series
-from prepared import all_slices, prepared, skipped_files
+from prepared import all_slices, contents, prepared, skipped_files
 from pydicom.encaps import encapsulate
 from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, MRImageStorage
 
@@ -180,3 +181,11 @@ def test_real_ct(real_ct, tmp_path):
     assert len(found) == 108
     assert {item.header.patient for _, item in found} == {"P0001", "P0002", "P0003", "P0004"}
     assert min(item.pixels.min() for _, item in found) == -1024
+    contrast = {each.model: each.contrast for each in manifest.series.values()}
+    assert contrast["LightSpeed VCT"]
+    assert not contrast["Brilliance16"]
+    # Neither the collection's names nor anything that looks like an identifier.
+    text = b"\n".join(contents(tmp_path / "out").values())
+    for secret in (b"Lung_Dx", b"A0001", b"MSB-01068", b"LIDC-IDRI-0001", b"1.3.6.1.4.1.14519"):
+        assert secret not in text
+    assert not re.search(rb"\d+(\.\d+){5,}", text)

@@ -1,4 +1,5 @@
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from prepared import contents, prepared
 
 from jaxharmo.data.manifest import shard_paths
 from jaxharmo.data.prepare import Job, assembly, plan, progress, units
+from jaxharmo.data.prepare.workers import open_workers
 from jaxharmo.errors import InputError
 
 
@@ -127,6 +129,14 @@ def test_workers_do_not_show(collection, tmp_path, monkeypatch):
     assert contents(tmp_path / "1") == contents(tmp_path / "4")
 
 
+def test_a_worker_that_dies_is_told():
+    with (
+        pytest.raises(OSError, match="a worker process died, for lack of memory"),
+        open_workers(2, None) as workers,
+    ):
+        list(workers.run(os._exit, [3]))
+
+
 @pytest.mark.slow
 def test_dask_gives_the_same_bytes(collection, tmp_path):
     distributed = pytest.importorskip("distributed")
@@ -184,3 +194,17 @@ def test_killed_at_random_moments(tmp_path):
     assert killed >= 2
     assert run(tmp_path / "out").wait() == 0
     assert contents(tmp_path / "out") == whole
+
+
+def test_progress_tells_rate_and_time_left(monkeypatch):
+    clock = iter([0.0, 5.0, 10.0, 20.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    lines = []
+    with progress.Meter(1000, "prepare", "slice", lines.append) as meter:
+        meter.skip(400)
+        meter.advance(100)
+        meter.advance(100)
+    assert lines == [
+        "prepare: 500/1000, 10 slices/s, 0.8 min left",
+        "prepare: 600/1000, 10 slices/s, 0.7 min left",
+    ]

@@ -98,8 +98,15 @@ def test_domains_without_a_difference_are_named():
     series, patients = collection(24, paired=False)
     units = units_of(series, patients)
     a, b, *_ = sorted(set(units.domains.tolist()))
-    pairs = [{"a": a, "b": b, "q": 0.4}, {"a": b, "b": "elsewhere", "q": 0.4}]
-    assert propose(manifest_of(units), units, pairs, 2).alike == ((a, b),)
-    unknown = [{"a": a, "b": b, "q": math.nan}]
-    assert propose(manifest_of(units), units, unknown, 2).alike == ()
+    pair = {"a": a, "b": b, "p": 0.4, "effect": 0.0, "patients_a": 9, "patients_b": 5}
+
+    def alike(**fields):
+        return propose(manifest_of(units), units, [pair | fields], 2).alike
+
+    assert alike() == ((a, b),)
+    assert alike(b="elsewhere") == ()
+    assert alike(p=0.01) == ()
+    assert alike(p=math.nan, effect=math.nan) == ()
+    assert alike(effect=0.2) == ()
+    assert alike(patients_b=4) == ()
     assert np.isfinite(units.features).all()

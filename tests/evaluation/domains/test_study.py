@@ -85,7 +85,7 @@ def test_all_files_are_written(studied):
     page = (output / "report.html").read_text()
     assert "data:image/png;base64," in page
     assert "http" not in page
-    assert page.count("<section>") == page.count("</section>") == 7
+    assert page.count("<section>") == page.count("</section>") == 8
 
 
 def test_training_takes_the_proposal(studied, collection, monkeypatch):

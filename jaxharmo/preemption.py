@@ -1,0 +1,80 @@
+"""SIGTERM: how Slurm, Kubernetes and clouds say that they take a machine back in a moment."""
+
+import os
+import signal
+import threading
+from types import FrameType
+
+import jax
+from jax.experimental import multihost_utils
+
+from jaxharmo.errors import Preempted
+from jaxharmo.journal import tell
+
+_NOTHING_LOST = "SIGTERM: stopped; nothing is lost, run the same command again"
+
+
+def end_on_sigterm() -> None:
+    """From here on SIGTERM raises ``Preempted``: for work of which nothing has to be saved."""
+    signal.signal(signal.SIGTERM, _end)
+
+
+class Preemption:
+    """Notes SIGTERM in a ``with`` block of the main thread; the work asks after every step.
+
+    Until ``begin``, while a program starts and compiles, which a Python handler cannot interrupt,
+    SIGTERM ends it at once with code 0. With several processes JAX's preemption service lets all
+    of them stop at the same step, whichever was told; it asks no device for that.
+    """
+
+    def __init__(self) -> None:
+        self._told = self._begun = False
+        self._alone = jax.process_count() == 1
+
+    def __enter__(self) -> "Preemption":
+        self._handles = threading.current_thread() is threading.main_thread()
+        if self._handles:
+            # In a cluster JAX's handler, which Python does not know of, is in place.
+            self._before = signal.getsignal(signal.SIGTERM)
+            if self._alone:
+                signal.signal(signal.SIGTERM, self._note)
+                reader, self._writer = os.pipe()
+                os.set_blocking(self._writer, False)
+                self._wakeup_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+                threading.Thread(target=self._watch, args=(reader,), daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self._handles:
+            return
+        if self._alone:
+            signal.set_wakeup_fd(self._wakeup_before)
+            os.close(self._writer)
+        signal.signal(signal.SIGTERM, self._before)
+        if self._told and kind is None:
+            raise Preempted(_NOTHING_LOST)
+
+    def begin(self) -> None:
+        """From here on the work asks ``reached``."""
+        self._begun = True
+        if self._told:
+            raise Preempted(_NOTHING_LOST)
+
+    def reached(self, call: int) -> bool:
+        """Whether to save and stop now; asked once a call of the step, with its running number."""
+        return self._told if self._alone else multihost_utils.reached_preemption_sync_point(call)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._told = True
+
+    def _watch(self, reader: int) -> None:
+        """In a thread: the interpreter writes the number of a signal when it comes."""
+        while signals := os.read(reader, 64):
+            if signal.SIGTERM in signals and not self._begun:
+                tell(_NOTHING_LOST)
+                os._exit(0)
+        os.close(reader)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise Preempted(_NOTHING_LOST)
