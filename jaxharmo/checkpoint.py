@@ -90,7 +90,7 @@ class Checkpoints:
         self.wait()
         partial = self._folder / f"{step}{_PARTIAL}"
         try:
-            written = ocp.save_checkpointables_async(partial.absolute(), trees)
+            written = ocp.save_checkpointables_async(str(partial.absolute()), trees)
         except Exception as error:
             raise self._failure(step, error) from error
         self._saving = self._saver.submit(self._finish, step, partial, written)
@@ -113,7 +113,7 @@ class Checkpoints:
         """
         path = self._folder / str(step)
         try:
-            return ocp.load_checkpointables(path.absolute(), like)  # pyright: ignore[reportReturnType]
+            return ocp.load_checkpointables(str(path.absolute()), like)  # pyright: ignore[reportReturnType]
         except (ValueError, KeyError, OSError) as error:
             raise InputError(f"{path}: of another model ({_reason(error)})") from error
 

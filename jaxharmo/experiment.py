@@ -25,7 +25,14 @@ from jaxharmo.translator import load_translator
 
 _MAY_CHANGE = tuple(
     f"train.{name}"
-    for name in ("steps", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints")
+    for name in (
+        "steps",
+        "log_every",
+        "sample_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "shard_state",
+    )
 )
 
 

@@ -12,8 +12,9 @@ def test_compilations_are_kept_in_the_users_cache_unless_a_folder_is_named(monke
     assert jax.config.jax_compilation_cache_dir == named
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     jax.config.update("jax_compilation_cache_dir", None)
+    kept = Path("/cache/jaxharmo/compiled")
     try:
         keep_compilations()
-        assert Path(jax.config.jax_compilation_cache_dir) == Path("/cache/jaxharmo/compiled")
+        assert Path(jax.config.jax_compilation_cache_dir) == kept
     finally:
         jax.config.update("jax_compilation_cache_dir", named)

@@ -101,11 +101,6 @@ def compare_edges(source: Mask, other: Mask) -> EdgeScores:
     return EdgeScores(f, float(met / (met + apart)), float(merit))
 
 
-def edge_agreement(a: Mask, b: Mask) -> float:
-    """``EdgeScores.agreement`` alone."""
-    return compare_edges(a, b).agreement
-
-
 def mean_shift(source: Image, other: Image, mask: Mask) -> float:
     """Mean of ``other`` - ``source`` in ``mask``, HU; NaN where the mask is empty."""
     return float((other[mask] - source[mask]).mean(dtype=np.float64)) if mask.any() else math.nan

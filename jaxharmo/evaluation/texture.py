@@ -119,19 +119,6 @@ def radial_power(hu: Image, spacing: tuple[float, float]) -> Spectrum:
     return Spectrum(_radial(power, _rings(hu.shape, spacing)), 1)
 
 
-def mean_spectrum(spectra: list[Spectrum]) -> Spectrum:
-    """Mean power, weighted by what each spectrum is the mean of."""
-    held = [spectrum for spectrum in spectra if spectrum.count]
-    if not held:
-        return Spectrum(np.full(FREQUENCIES.size, np.nan), 0)
-    power = np.stack([spectrum.power for spectrum in held])
-    weight = np.array([spectrum.count for spectrum in held])[:, None] * np.isfinite(power)
-    total = weight.sum(0)
-    sums = np.where(np.isfinite(power), power, 0).T * weight.T
-    mean = np.divide(sums.sum(1), total, out=np.full(total.shape, np.nan), where=total > 0)
-    return Spectrum(mean, int(sum(spectrum.count for spectrum in held)))
-
-
 def log_spectral_distance(a: Spectrum, b: Spectrum) -> float:
     """Root mean square of 10 lg (P_a / P_b) over the bands of both, dB; NaN without one."""
     held = (a.power > 0) & (b.power > 0)

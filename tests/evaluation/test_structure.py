@@ -20,17 +20,19 @@ def test_dice():
 def test_edges_count_half_at_one_pixel():
     line = np.zeros((20, 20), bool)
     line[10] = True
-    scores = [structure.edge_agreement(line, np.roll(line, shift, 0)) for shift in (0, 1, 2)]
+    scores = [
+        structure.compare_edges(line, np.roll(line, shift, 0)).agreement for shift in (0, 1, 2)
+    ]
     assert scores == [1, 0.5, 0]
-    assert structure.edge_agreement(line, line & False) == 0
-    assert structure.edge_agreement(line & False, line & False) == 1
+    assert structure.compare_edges(line, line & False).agreement == 0
+    assert structure.compare_edges(line & False, line & False).agreement == 1
 
 
 def test_edges_see_anatomy_rather_than_noise():
     clean, noisy = chest(320)[0], chest(320, 60)[0]
     edges = structure.edge_map(clean, WINDOW)
     assert edges.any()
-    assert structure.edge_agreement(edges, structure.edge_map(noisy, WINDOW)) > 0.85
+    assert structure.compare_edges(edges, structure.edge_map(noisy, WINDOW)).agreement > 0.85
 
 
 def test_mean_shift():

@@ -13,8 +13,6 @@ MARGIN = 0.5
 """Means that differ by less than so many SDs of the target are equivalent."""
 CONFIDENCE = 0.95
 """Of the interval of Hedges g."""
-CONCORDANT = 0.85
-"""Concordance that studies of kernels and radiomics ask for (Choe et al. 2019)."""
 _EXACT = 10_000
 """Largest n m for which the Kolmogorov-Smirnov p is exact; beyond it the asymptotic one agrees."""
 _FLAT = 1e-6
