@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import psutil
 import pydicom
 import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
@@ -17,8 +18,6 @@ from scipy import ndimage
 from skimage import filters, measure, morphology, segmentation
 
 from jaxharmo.data.records import WRITER_OPTIONS, Slice, SliceHeader, encode
-
-psutil = pytest.importorskip("psutil")
 
 COPIES = 12
 RUN = """
