@@ -7,7 +7,8 @@ import numpy as np
 import pydicom
 import pytest
 from chest import chest
-from dicom_files import PADDING, SECRETS, ct_slice, hounsfield, save, truncate, uid, write_series
+from dicom_files import PADDING, SECRETS, ct_slice, hounsfield, save, write_series
+from harmonized import BATCH, DIGEST, TO, harmonized, method, outputs, same
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -21,41 +22,8 @@ from jaxharmo.data.manifest import slugify
 from jaxharmo.errors import InputError
 from jaxharmo.files import PARTIAL_SUFFIX
 from jaxharmo.harmonize.batch import harmonize
-from jaxharmo.harmonize.derivation import Derivation, Method
 from jaxharmo.harmonize.series import SIDECAR
 from jaxharmo.harmonize.textures import Textures, describe
-
-TO = "GE MEDICAL SYSTEMS LightSpeed VCT -- LUNG"
-DIGEST = "0123456789abcdef" * 4
-BATCH = 4
-
-
-def brighter(hu):
-    assert hu.dtype == np.float32
-    assert hu.ndim == 3
-    assert len(hu) <= BATCH
-    assert hu.min() >= -1024
-    return hu + np.float32(10.4)
-
-
-def same(hu):
-    return hu
-
-
-def method(translate=brighter, digest=DIGEST, to=TO, **options):
-    derivation = Derivation(model="demo", digest=digest, to=to, **options)
-    return Method(translate=translate, derivation=derivation, batch=BATCH)
-
-
-def harmonized(source, destination, translate=brighter, **options):
-    lines = []
-    chosen = method(translate, **options)
-    count = harmonize(source, destination, [chosen], report=lines.append)
-    return count, lines
-
-
-def outputs(destination):
-    return [pydicom.dcmread(path) for path in sorted(destination.glob("*.dcm"))]
 
 
 def test_the_derived_series(tmp_path):
@@ -317,60 +285,6 @@ def test_one_slice_and_odd_sizes(tmp_path):
         harmonized(tmp_path / str(rows) / "in", tmp_path / str(rows) / "out")
         (derived,) = outputs(tmp_path / str(rows) / "out")
         np.testing.assert_array_equal(derived.pixel_array, pixels - 1024 + 10)
-
-
-def spoil_text(folder):
-    (folder / "text.dcm").write_text("no image")
-
-
-def spoil_header(folder):
-    truncate(save(ct_slice(20), folder / "x"), 700)
-
-
-def spoil_pixels(folder):
-    truncate(save(ct_slice(20), folder / "x"), -100)
-
-
-def spoil_place(folder):
-    save(ct_slice(20, ImagePositionPatient=None), folder / "x")
-
-
-def spoil_identity(folder):
-    save(ct_slice(20, SOPInstanceUID=uid(SECRETS[1], "study", "series", 0)), folder / "x")
-
-
-def spoil_position(folder):
-    save(ct_slice(20, ImagePositionPatient=[-24, -24, 0]), folder / "x")
-
-
-def spoil_series(folder):
-    write_series(folder, series="second", slices=1)
-
-
-def spoil_spacing(folder):
-    save(ct_slice(20, PixelSpacing=None), folder / "x")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (spoil_text, "text.dcm: not a DICOM file; restore the file"),
-        (spoil_header, "x: ImagePositionPatient missing"),
-        (spoil_pixels, "x: truncated pixel data; no slice may be missing"),
-        (spoil_place, "x: ImagePositionPatient missing"),
-        (spoil_identity, "SOPInstanceUID of another file"),
-        (spoil_position, "several slices at one position"),
-        (spoil_series, "holds 2 CT series mixed; sort them into a folder each, or add --mixed"),
-        (spoil_spacing, "x: PixelSpacing missing"),
-    ],
-)
-def test_nothing_is_dropped_in_silence(tmp_path, spoil, words):
-    write_series(tmp_path / "in", slices=3)
-    spoil(tmp_path / "in")
-    with pytest.raises(InputError, match=words) as caught:
-        harmonized(tmp_path / "in", tmp_path / "out")
-    assert "\n" not in str(caught.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 def test_a_harmonized_series_is_refused(tmp_path):
