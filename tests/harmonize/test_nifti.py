@@ -3,7 +3,7 @@ import json
 import nibabel
 import numpy as np
 import pytest
-from test_series import TO, brighter, harmonized, method
+from harmonized import TO, brighter, harmonized, method
 
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.batch import harmonize
