@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from test_series import method
+from harmonized import method
 
 from jaxharmo.harmonize.batch import find_volumes, harmonize
 from jaxharmo.harmonize.series import SIDECAR
