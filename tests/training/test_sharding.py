@@ -15,6 +15,9 @@ from jaxharmo.training.optim import build_optimizers
 from jaxharmo.training.state import init_state
 from jaxharmo.training.step import build_step
 
+# Compiles the whole step three times for eight devices.
+pytestmark = pytest.mark.slow
+
 COLLECTIVE = re.compile(
     r"\b(all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
 )
