@@ -22,6 +22,7 @@ def whole(phantom, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_next_run_goes_on_bit_for_bit(whole, phantom, tmp_path):
     process = start(phantom, tmp_path, *STEPS, script=TRAIN)
     metrics = tmp_path / "metrics.jsonl"
