@@ -187,6 +187,7 @@ def assert_same_step(found, expected, found_metrics, expected_metrics):
         )
 
 
+@pytest.mark.slow
 def test_accumulated_parts_are_the_whole_batch(one_step):
     before, after, metrics, batch = one_step
     _, step = setup(replace(SMALL, train={"accumulate": 4}))
@@ -194,6 +195,7 @@ def test_accumulated_parts_are_the_whole_batch(one_step):
     assert_same_step(found, after, found_metrics, metrics)
 
 
+@pytest.mark.slow
 def test_two_steps_in_one_call_are_two_steps(compiled):
     before, step = compiled
     batches = [make_batch(seed=seed) for seed in (0, 1)]
@@ -206,6 +208,7 @@ def test_two_steps_in_one_call_are_two_steps(compiled):
     assert_same_step(found, state, metrics, jax.tree.map(lambda a, b: (a + b) / 2, first, second))
 
 
+@pytest.mark.slow
 def test_the_real_pass_and_r1_stay_float32():
     """With networks that compute in bfloat16, only the terms of fakes differ."""
     found = []
@@ -246,6 +249,7 @@ def test_shared_work_is_done_once(monkeypatch):
     assert abs(cost["flops"] - expected) < 0.5 * one_generator
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one():
     """By plain gradient descent: Adam divides a gradient by its own size, and rounding with it."""
     networks = build(SMALL)
