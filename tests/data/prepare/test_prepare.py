@@ -1,4 +1,5 @@
 import re
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ from prepared import all_slices, contents, prepared, skipped_files
 from pydicom.encaps import encapsulate
 from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, MRImageStorage
 
+from jaxharmo.cli import main
 from jaxharmo.data.manifest import read_manifest
 from jaxharmo.data.prepare import SKIPPED_NAME, headers, reading
 from jaxharmo.errors import InputError
@@ -189,3 +191,25 @@ def test_real_ct(real_ct, tmp_path):
     for secret in (b"Lung_Dx", b"A0001", b"MSB-01068", b"LIDC-IDRI-0001", b"1.3.6.1.4.1.14519"):
         assert secret not in text
     assert not re.search(rb"\d+(\.\d+){5,}", text)
+
+
+def test_strict_turns_skips_into_a_failure(tmp_path, monkeypatch, capsys):
+    write_series(tmp_path / "in", slices=3, SliceThickness=9)
+    write_series(tmp_path / "in", slices=3, series="thin", SliceThickness=1)
+
+    def run(destination):
+        options = ["--slice-thickness", "0", "5", "--workers", "1", "--strict"]
+        command = ["jaxharmo", "prepare", str(tmp_path / "in"), str(destination), *options]
+        monkeypatch.setattr(sys, "argv", command)
+        try:
+            main()
+        except SystemExit as end:
+            return end.code
+        return 0
+
+    assert run(tmp_path / "out") == 0
+    (tmp_path / "in" / "text.dcm").write_text("no image")
+    for _ in range(2):
+        assert run(tmp_path / "again") == 1
+        assert "1 files not used, see" in capsys.readouterr().err
+        assert (tmp_path / "again" / "dataset.json").exists()

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import sys
 import tempfile
 import zlib
 from pathlib import Path
@@ -30,7 +29,6 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from jaxharmo.cli import main
 from jaxharmo.data.prepare import lost, reading
 from jaxharmo.data.prepare.domains import kernel_of
 from jaxharmo.data.prepare.nifti import UNLABELLED
@@ -357,28 +355,6 @@ def test_a_bomb_is_not_inflated(tmp_path, monkeypatch):
     bomb(tmp_path / "in" / "bomb")
     prepared(tmp_path / "in", tmp_path / "out")
     assert skipped_files(tmp_path / "out") == {"bomb": "deflated to far more than one slice"}
-
-
-def test_strict_turns_skips_into_a_failure(tmp_path, monkeypatch, capsys):
-    write_series(tmp_path / "in", slices=3, SliceThickness=9)
-    write_series(tmp_path / "in", slices=3, series="thin", SliceThickness=1)
-
-    def run(destination):
-        options = ["--slice-thickness", "0", "5", "--workers", "1", "--strict"]
-        command = ["jaxharmo", "prepare", str(tmp_path / "in"), str(destination), *options]
-        monkeypatch.setattr(sys, "argv", command)
-        try:
-            main()
-        except SystemExit as end:
-            return end.code
-        return 0
-
-    assert run(tmp_path / "out") == 0
-    (tmp_path / "in" / "text.dcm").write_text("no image")
-    for _ in range(2):
-        assert run(tmp_path / "again") == 1
-        assert "1 files not used, see" in capsys.readouterr().err
-        assert (tmp_path / "again" / "dataset.json").exists()
 
 
 def test_files_and_folders_without_access():
