@@ -25,9 +25,10 @@ class Clock:
             self.seconds[part] += time.perf_counter() - start
 
     def line(self) -> str:
-        """One line for the console, the longest part first."""
+        """One line for the console: the sum, then the parts, the longest first."""
         parts = sorted(self.seconds.items(), key=lambda item: -item[1])
-        return "time: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts)
+        listed = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts)
+        return f"time: {sum(self.seconds.values()):.1f} s: {listed}"
 
 
 def in_threads(function: Callable[..., Any], *arguments: Iterable) -> list:

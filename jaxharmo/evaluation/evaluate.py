@@ -12,7 +12,7 @@
      "pairs": [{"source", "target", "slices", "paired", "patients": {"source", "target", "shared"},
                 "scores": SCORES, "intervals": {figure: {method: [low, high]}},
                 "target": {figure: value of the real target domain}}],
-     "mean": SCORES over the pairs, "seconds": {part: s}}
+     "mean": SCORES over the pairs, "seconds": {part: s; the report's writing is left out}}
 
 SCORES are {figure: {method: value}}. Methods: ``before`` (the source as it is), ``after`` (the
 model; further guidances follow as ``after_2`` and so on), ``histogram``, ``spectral``,
@@ -38,6 +38,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from jaxharmo.config import Config
 from jaxharmo.errors import InputError
@@ -91,7 +92,10 @@ def evaluate(
     when all is written. Raises ``InputError`` for shards or splits that do not hold what is asked,
     and where a translation is not finite.
     """
-    return _Evaluation(guide, shards, config, model, report).run(output)
+    # Slices and methods are shared out to a thread a core; BLAS threads beside them only wait for
+    # one another, small matrices most of all.
+    with threadpool_limits(1, user_api="blas"):
+        return _Evaluation(guide, shards, config, model, report).run(output)
 
 
 class _Evaluation:
@@ -131,8 +135,13 @@ class _Evaluation:
             for target in self._domains
             if source is not target and target.name in self._targets
         ]
+        with self._clock("statistics"):
+            floors = {name: floor(sample, self._settings) for name, sample in samples.items()}
+        metrics = self._metrics(samples, floors, pairs)
+        with self._clock("report"):
+            written = write_results(output, metrics, pairs)
         self._report(self._clock.line())
-        return write_results(output, self._metrics(samples, pairs), pairs)
+        return written
 
     def _sample(self, domain: DomainSlices) -> Sample:
         self._report(f"measuring {domain.name}: {len(domain.chosen)} slices")
@@ -215,7 +224,12 @@ class _Evaluation:
             scores |= {COMBAT: moved} if moved else {}
         return scores
 
-    def _metrics(self, samples: dict[str, Sample], pairs: list[PairResult]) -> dict:
+    def _metrics(
+        self,
+        samples: dict[str, Sample],
+        floors: dict[str, dict[str, float]],
+        pairs: list[PairResult],
+    ) -> dict:
         settings = self._settings
         digests = [domain.digest for domain in self._domains]
         titles = {name: title for pair in pairs for name, title in pair.titles.items()}
@@ -248,7 +262,7 @@ class _Evaluation:
                     "patients": len(set(samples[domain.name].patients.tolist())),
                     "tiles": tile_count(samples[domain.name]),
                     "rois": int(samples[domain.name].shown.sum()),
-                    "floor": floor(samples[domain.name], settings),
+                    "floor": floors[domain.name],
                 }
                 for domain in self._domains
             ],

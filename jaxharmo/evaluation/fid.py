@@ -63,18 +63,27 @@ def kernel_distance(
     """
     _check(a, b)
     a, b = a.astype(np.float64), b.astype(np.float64)
-    inside_a, inside_b, across = (
-        (x @ y.T / a.shape[1] + 1) ** 3 for x, y in ((a, a), (b, b), (a, b))
-    )
-    np.fill_diagonal(inside_a, 0)
-    np.fill_diagonal(inside_b, 0)
     random, size = np.random.default_rng(seed), min(subset_size, len(a), len(b))
-    values = np.empty(subsets)
+    # A column a subset: 1 for the rows that it takes.
+    of_a, of_b = (np.zeros((len(rows), subsets)) for rows in (a, b))
     for number in range(subsets):
-        x, y = (random.choice(len(rows), size, replace=False) for rows in (a, b))
-        within = inside_a[np.ix_(x, x)].sum() + inside_b[np.ix_(y, y)].sum()
-        values[number] = within / (size * (size - 1)) - 2 * across[np.ix_(x, y)].mean()
+        for taken in (of_a, of_b):
+            taken[random.choice(len(taken), size, replace=False), number] = 1
+    within = _kernel_sums(a, a, of_a, of_a) + _kernel_sums(b, b, of_b, of_b)
+    across = _kernel_sums(a, b, of_a, of_b)
+    values = within / (size * (size - 1)) - 2 * across / size**2
     return float(values.mean()), float(values.std())
+
+
+def _kernel_sums(
+    x: np.ndarray, y: np.ndarray, of_x: np.ndarray, of_y: np.ndarray
+) -> Float[np.ndarray, "s"]:
+    """Sum of the kernel over the pairs of each subset, a row with itself left out."""
+    similar = x @ y.T / x.shape[1] + 1
+    kernel = similar * similar * similar  # ``** 3`` takes 50 times as long.
+    if x is y:
+        np.fill_diagonal(kernel, 0)
+    return np.sum(of_x * (kernel @ of_y), 0)
 
 
 def bias_note(rows: int, features: int) -> str | None:

@@ -217,14 +217,13 @@ class Sampler:
         grids = texture.glcm_grids(
             np.pad(np.stack(images), filled), np.pad(np.stack(masks), filled), self._window, _GLCM
         )[: len(images)]
-        power, noise = [], []
-        for hu, corners, header in zip(images, patches, headers, strict=True):
-            power.append(texture.radial_power(hu, header.spacing).power)
-            noise.append(texture.noise_power(hu, corners, header.spacing).power)
+        spacings = [header.spacing for header in headers]
+        power = in_threads(texture.radial_power, images, spacings)
+        noise = in_threads(texture.noise_power, images, patches, spacings)
         return {
             "glcm": grids * ((high - low) / (_GLCM.levels - 1)) ** 2,
-            "power": np.stack(power),
-            "noise": np.stack(noise),
+            "power": np.stack([spectrum.power for spectrum in power]),
+            "noise": np.stack([spectrum.power for spectrum in noise]),
         }
 
 

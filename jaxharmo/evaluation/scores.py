@@ -1,6 +1,7 @@
 """From trials to figures: how far each method's slices are from the target domain."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxharmo.config import EvalConfig
+from jaxharmo.evaluation.clock import in_threads
 from jaxharmo.evaluation.comparisons import Row
 from jaxharmo.evaluation.fid import frechet_distance, kernel_distance
 from jaxharmo.evaluation.figures import BY_NAME
@@ -142,12 +144,14 @@ def over_slices(rows: Sequence[Row], settings: EvalConfig) -> tuple[Score, dict[
 
 
 def _deep(made: Sample, wanted: Sample) -> Score:
+    def distance(tap: str, prefix: str) -> float:
+        sides = made.deep[tap], wanted.deep[tap]
+        return _DISTANCES[prefix](*sides) if min(map(len, sides)) > 1 else math.nan
+
+    asked = list(itertools.product(made.deep, _DISTANCES))
+    found = in_threads(distance, *zip(*asked, strict=True))
     return {
-        _deep_name(prefix, tap): distance(rows, wanted.deep[tap])
-        if min(len(rows), len(wanted.deep[tap])) > 1
-        else math.nan
-        for tap, rows in made.deep.items()
-        for prefix, distance in _DISTANCES.items()
+        _deep_name(prefix, tap): value for (tap, prefix), value in zip(asked, found, strict=True)
     }
 
 

@@ -1,10 +1,14 @@
 """Is the anatomy still there: masks, edges, similarity, and what clinicians read off the lung."""
 
+import dataclasses
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from scipy import ndimage
+from scipy.spatial import KDTree
 from skimage import feature, metrics
 
 from jaxharmo.ops.tissue import Image, Mask, Tissue, segment
@@ -53,13 +57,18 @@ def hausdorff95(a: Mask, b: Mask, spacing: tuple[float, float]) -> float:
     if not first.any() or not second.any():
         return 0.0 if (a == b).all() else math.nan
     return max(
-        float(np.percentile(_distance(near, spacing)[far], 95))
-        for near, far in ((first, second), (second, first))
+        float(np.percentile(_distances(*sides, spacing), 95))
+        for sides in ((first, second), (second, first))
     )
 
 
-def _distance(mask: Mask, spacing: tuple[float, float]) -> np.ndarray:
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing))
+def _distances(
+    start: Mask, goal: Mask, spacing: tuple[float, float] = (1.0, 1.0)
+) -> Float[np.ndarray, "n"]:
+    """From each pixel of ``start`` to the nearest of ``goal``; masks of lines, neither empty."""
+    # A distance transform would look at every pixel of the slice.
+    places = KDTree(np.argwhere(goal) * spacing, compact_nodes=False, balanced_tree=False)
+    return np.asarray(places.query(np.argwhere(start) * spacing)[0])
 
 
 def edge_map(hu: Image, window: tuple[float, float]) -> Mask:
@@ -91,8 +100,7 @@ def compare_edges(source: Mask, other: Mask) -> EdgeScores:
     """Scores of two edge maps; 1 where both are empty, 0 where one is."""
     if not source.any() or not other.any():
         return EdgeScores(*[float(source.any() == other.any())] * 3)
-    missed = np.asarray(ndimage.distance_transform_edt(~other))[source]
-    added = np.asarray(ndimage.distance_transform_edt(~source))[other]
+    missed, added = _distances(source, other), _distances(other, source)
     recall, precision = (float(np.clip(1 - d / 2, 0, 1).mean()) for d in (missed, added))
     f = 2 * recall * precision / (recall + precision) if recall + precision else 0.0
     met = (np.sum(missed <= EDGE_TOLERANCE) + np.sum(added <= EDGE_TOLERANCE)) / 2
@@ -169,12 +177,18 @@ def emphysema(hu: Image, lung: Mask) -> Emphysema:
     return Emphysema(100 * float(np.mean(values < _EMPHYSEMA)), low)
 
 
-class Anatomy(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Anatomy:
     """A slice with all that a comparison asks of it."""
 
     hu: Image
     tissue: Tissue
     edges: Mask
+
+    @cached_property
+    def air(self) -> Mask:
+        """``outside_air``, which is asked of a source once for all that is compared with it."""
+        return outside_air(self.hu, self.tissue.body)
 
     @classmethod
     def of(cls, hu: Image, window: tuple[float, float]) -> "Anatomy":
@@ -208,7 +222,7 @@ def compare_anatomy(
         "largest_change_hu": largest_change(source.hu, other.hu, body, spacing),
         "shift_hu_lung": mean_shift(source.hu, other.hu, core),
         "shift_hu_soft_tissue": mean_shift(source.hu, other.hu, soft),
-        "shift_hu_air": mean_shift(source.hu, other.hu, outside_air(source.hu, body)),
+        "shift_hu_air": mean_shift(source.hu, other.hu, source.air),
         "laa950": density.laa950,
         "perc15": density.perc15,
     }

@@ -209,7 +209,10 @@ def test_unpaired_domains_and_hostile_names(result, shards, tmp_path):
     metrics, pairs = run(blur_to_soft, shards, output, config, said.append)
     # What an earlier evaluation has measured on the first domain is there again.
     assert sum("found in" in line for line in said) == 1
-    assert said[-1].startswith("time: ")
+    parts = re.findall(r"([a-zA-Z0-9 -]+) (\d+\.\d) s", said[-1])
+    assert {"FD-Lite0", "structure", "statistics", "report"} < {name.strip() for name, _ in parts}
+    (whole,) = re.findall(r"^time: (\d+\.\d) s: ", said[-1])
+    assert float(whole) == pytest.approx(sum(float(s) for _, s in parts), abs=0.1 * len(parts))
     assert not (output / "stale.txt").exists()
     assert pairs[SHARP, STRANGE]["scores"]["rmse_hu"]["after"] is None
     assert "ceiling" not in pairs[SHARP, STRANGE]["scores"]["edges"]

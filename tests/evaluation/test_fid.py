@@ -62,6 +62,16 @@ def test_kernel_distance_equals_its_definition():
     assert kernel_distance(a, b, subset_size=20) == (mean, spread)
 
 
+def test_kernel_distance_of_subsets_of_sets_of_unequal_size():
+    random = np.random.default_rng(7)
+    a, b = random.normal(size=(30, 8)), random.normal(0.4, size=(50, 8))
+    draws = np.random.default_rng(5)
+    parts = [[rows[draws.choice(len(rows), 10, replace=False)] for rows in (a, b)] for _ in "abcd"]
+    values = [unbiased_mmd(*some) for some in parts]
+    found = kernel_distance(a, b, subsets=4, subset_size=10, seed=5)
+    assert found == pytest.approx((np.mean(values), np.std(values)), rel=1e-9)
+
+
 def test_kernel_distance_of_like_sets_is_about_zero():
     random = np.random.default_rng(0)
     values = [kernel_distance(*random.normal(size=(2, 20, 200)), subsets=1)[0] for _ in range(60)]

@@ -71,6 +71,26 @@ def test_edge_scores_of_a_displaced_line():
     assert structure.compare_edges(line, line & False) == (0, 0, 0)
 
 
+def test_distances_of_borders_and_edges_equal_distance_transforms():
+    random = np.random.default_rng(4)
+    masks = [ndimage.gaussian_filter(random.normal(size=(90, 70)), 4) > 0 for _ in range(2)]
+    borders = [mask & ~ndimage.binary_erosion(mask, border_value=1) for mask in masks]
+
+    def across(first, second, spacing):
+        return ndimage.distance_transform_edt(~second, sampling=spacing)[first]
+
+    spacing = (0.7, 1.3)
+    sides = [across(*borders, spacing), across(*reversed(borders), spacing)]
+    expected = max(np.percentile(side, 95) for side in sides)
+    assert structure.hausdorff95(*masks, spacing) == pytest.approx(expected, rel=1e-12)
+    missed, added = across(*borders, 1), across(*reversed(borders), 1)
+    recall, precision = (np.maximum(1 - side / 2, 0).mean() for side in (missed, added))
+    found = structure.compare_edges(*borders)
+    assert found.agreement == pytest.approx(2 * recall * precision / (recall + precision))
+    merit = np.sum(1 / (1 + added**2 / 9)) / max(missed.size, added.size)
+    assert found.figure_of_merit == pytest.approx(merit)
+
+
 def test_edge_preservation_of_contrast_and_blur():
     hu, _ = chest(96, 5)
     everywhere = np.ones(hu.shape, bool)
