@@ -132,6 +132,12 @@ def test_three_domains_one_of_them_apart():
     )
 
 
+def test_equal_domains_are_not_told_apart_and_nothing_is_warned_of():
+    rows = np.random.default_rng(0).normal(size=(12, 42))
+    patient = np.tile(np.repeat(np.arange(3), 4), 2)
+    assert domain_auc(np.r_[rows, rows], np.repeat([0, 1], 12), patient) == 0.5
+
+
 def test_auc_needs_two_patients_a_domain():
     rows, labels, patients = domains(1.0, patients=1)
     assert np.isnan(domain_auc(rows, labels, patients))
