@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from jax.sharding import AxisType, Mesh
+from jax.sharding import AxisType, Mesh, PartitionSpec
 from same_step import assert_same_step
 from small import TINY, make_batch
 
@@ -77,10 +77,10 @@ def test_leaves_are_cut_along_their_longest_divisible_axis():
     state = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
     specs = {name: place.spec for name, place in place_state(mesh, state, shard=True).items()}
     assert specs == {
-        "kernel": (None, None, None, DATA),
-        "odd": (),
-        "small": (),
-        "first": (DATA,),
+        "kernel": PartitionSpec(None, None, None, DATA),
+        "odd": PartitionSpec(),
+        "small": PartitionSpec(),
+        "first": PartitionSpec(DATA),
     }
     whole = place_state(mesh, state, shard=False)
     assert all(place.is_fully_replicated for place in whole.values())
