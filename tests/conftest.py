@@ -8,11 +8,13 @@ from pathlib import Path
 def known_to_xla(flag):
     """XLA ends a process that names a flag it has dropped, so look for the name in its library."""
     (folder,) = importlib.util.find_spec("jaxlib").submodule_search_locations
-    with (
-        (Path(folder) / "libjax_common.so").open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library,
-    ):
-        return library.find(flag.encode()) >= 0
+    for path in Path(folder).glob("libjax_common.*"):
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library,
+        ):
+            return library.find(flag.encode()) >= 0
+    return False
 
 
 # Before JAX starts, and for the commands that tests run: tests compile much and compute little.
