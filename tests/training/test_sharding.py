@@ -9,7 +9,7 @@ import optax
 import pytest
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from same_step import assert_same_step
-from small import TINY, make_batch
+from small import SMALL, make_batch
 
 from jaxharmo.models.networks import build
 from jaxharmo.runtime import DATA, place_state, replicated, to_global
@@ -28,9 +28,9 @@ def parts():
     Plain gradient descent, because Adam divides a gradient by its own size, and rounding with it;
     its momentum never fades, so that it is the sum of the gradients of a network's updates.
     """
-    networks = build(TINY)
+    networks = build(SMALL)
     optimizers = dict.fromkeys(networks.__dataclass_fields__, optax.sgd(1e-3, momentum=1.0))
-    begin = partial(init_state, networks, optimizers, TINY)
+    begin = partial(init_state, networks, optimizers, SMALL)
     return networks, optimizers, jax.device_get(jax.jit(begin)())
 
 
@@ -40,8 +40,10 @@ def one_step(devices, *, shard):
     networks, optimizers, before = parts()
     placed = place_state(mesh, before, shard=shard)
     state = jax.device_put(before, placed)
-    step = jax.jit(build_step(networks, optimizers, TINY), out_shardings=(placed, replicated(mesh)))
-    batch = to_global(mesh, make_batch(TINY))
+    step = jax.jit(
+        build_step(networks, optimizers, SMALL), out_shardings=(placed, replicated(mesh))
+    )
+    batch = to_global(mesh, make_batch())
     compiled = step.lower(state, batch).compile()
     held = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))
     state, metrics = compiled(state, batch)
