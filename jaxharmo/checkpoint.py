@@ -22,7 +22,7 @@ from orbax.checkpoint import v1 as ocp
 from jaxharmo.errors import InputError
 from jaxharmo.files import make_folder, write_text
 from jaxharmo.journal import tell
-from jaxharmo.runtime import agree, is_main_process
+from jaxharmo.runtime import agree, is_alone, is_main_process, process
 
 FOLDER = "checkpoints"
 DIGESTS = "digests.json"
@@ -113,7 +113,8 @@ class Checkpoints:
         """
         path = self._folder / str(step)
         try:
-            return ocp.load_checkpointables(str(path.absolute()), like)  # pyright: ignore[reportReturnType]
+            with ocp.Context(multiprocessing_options=_readers()):
+                return ocp.load_checkpointables(str(path.absolute()), like)  # pyright: ignore[reportReturnType]
         except (ValueError, KeyError, OSError) as error:
             raise InputError(f"{path}: of another model ({_reason(error)})") from error
 
@@ -197,6 +198,14 @@ def find_step(workdir: Path, step: int | None) -> int:
     if damage := find_damage(folder / str(step)):
         raise InputError(f"{folder / str(step)}: damaged ({damage}); choose another --step")
     return step
+
+
+def _readers() -> ocp.options.MultiprocessingOptions:
+    """Who reads together: all processes of a run; one that has parted from them by itself."""
+    if not is_alone():
+        return ocp.options.MultiprocessingOptions()
+    this = process()[0]
+    return ocp.options.MultiprocessingOptions(primary_host=this, active_processes={this})
 
 
 def _seal(folder: Path) -> None:

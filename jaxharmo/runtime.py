@@ -89,6 +89,11 @@ def leave_cluster() -> None:
     jax.distributed.shutdown()
 
 
+def is_alone() -> bool:
+    """Whether there are no other processes to wait for: none were joined, or it has parted."""
+    return not jax.distributed.is_initialized()
+
+
 def make_mesh() -> Mesh:
     """All devices of all processes in a row, along the axis ``data``."""
     # Explicit axes, the default, refuse the indexing by domain in a sharded batch.
@@ -145,7 +150,7 @@ def is_main_process() -> bool:
 
 def agree(value: int) -> int:
     """The main process's ``value``, in every process; all have to come here."""
-    if jax.process_count() == 1:
+    if is_alone():
         return value
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 

@@ -14,12 +14,15 @@ from jaxharmo.data.records import WRITER_OPTIONS, Slice, decode, encode
 from jaxharmo.errors import InputError
 
 SHARD_BYTES = 256 * 2**20
+SHARD_SLICES = 4096
+"""Of small slices: at every read ArrayRecord clears a list as long as its file, 1 ns a record."""
 
 
 class ShardWriter:
     """Writes the slices of one domain and split; the final names appear only when all is written.
 
-    Used as a context manager. A new shard begins when one reaches ``SHARD_BYTES``.
+    Used as a context manager. A new shard begins when one reaches ``SHARD_BYTES`` or
+    ``SHARD_SLICES``.
     """
 
     def __init__(self, directory: Path, split: str, slug: str):
@@ -28,18 +31,20 @@ class ShardWriter:
         self._slug = slug
         self._writer: Any = None
         self._partials: list[Path] = []
-        self._bytes = 0
+        self._bytes = self._slices = 0
         self.count = 0
         for stale in self._folder.glob(f"{slug}-?????-of-?????.arrayrecord"):
             stale.unlink()
 
     def write(self, item: Slice) -> None:
         """Append one slice."""
-        if self._writer is None or self._bytes >= SHARD_BYTES:
+        full = self._bytes >= SHARD_BYTES or self._slices >= SHARD_SLICES
+        if self._writer is None or full:
             self._writer = self._open_shard()
         record = encode(item)
         self._writer.write(record)
         self._bytes += len(record)
+        self._slices += 1
         self.count += 1
 
     def _open_shard(self) -> Any:
@@ -50,7 +55,7 @@ class ShardWriter:
     def _close_shard(self) -> None:
         if self._writer is not None:
             self._writer.close()
-        self._writer, self._bytes = None, 0
+        self._writer, self._bytes, self._slices = None, 0, 0
 
     def __enter__(self) -> "ShardWriter":
         return self

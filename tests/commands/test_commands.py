@@ -1,7 +1,10 @@
 """The commands end to end, as a user types them."""
 
+import contextlib
+import io
 import json
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -13,25 +16,53 @@ import pydicom
 import pytest
 from dicom_files import SECRETS, write_series
 
+from jaxharmo.cli import main
+
 ROOT = Path(__file__).parents[2]
 
 SMALL = [
-    *("--data.crop", "32", "--model.width", "4", "--model.max-width", "8"),
+    *("--data.crop", "16", "--model.width", "4", "--model.max-width", "8"),
+    *("--model.bottleneck", "1"),
     *("--train.batch-size", "4", "--train.log-every", "1", "--train.checkpoint-every", "2"),
     *("--eval.tile", "32", "--eval.radiomics", "native", "--eval.max-slices", "1"),
     *("--eval.guidance", "latent", "--eval.resamples", "20", "--eval.permutations", "19"),
 ]
 
 
-def run(*words):
-    """Run a command; exit code, stdout, stderr."""
+JAXHARMO = ("-c", "from jaxharmo.cli import main; main()")
+
+
+def start(*words):
+    """Run a command as a process of its own; exit code, stdout, stderr."""
     words = [sys.executable, *map(str, words)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr
 
 
+def run(script, *words):
+    """The same in this process, which saves the start of JAX."""
+    out, said = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(ROOT),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(said),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "argv", [str(script), *map(str, words)])
+        # A command restores no handler, because its process ends with it.
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            main() if script == "jaxharmo" else runpy.run_path(script, run_name="__main__")
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+    return code, out.getvalue(), said.getvalue()
+
+
 def jaxharmo(*words):
-    return run("-c", "from jaxharmo.cli import main; main()", *words)
+    return run("jaxharmo", *words)
 
 
 def assert_one_line(result, *named):
@@ -61,7 +92,7 @@ def trained(phantom, tmp_path_factory):
             assert process.poll() is None, "training ended before its first checkpoint"
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-    code, out, said = run(*train_words(phantom, workdir, 6))
+    code, out, said = start(*train_words(phantom, workdir, 6))
     assert code == 0, said
     assert re.search(r"going on from step [24]", said)
     return workdir, out
@@ -88,7 +119,7 @@ def test_training_ends_with_a_verdict_on_every_pair(trained):
 
 def test_evaluation_of_another_step_and_split(trained):
     workdir, _ = trained
-    code, out, said = run("eval.py", "--workdir", workdir, "--step", 4, "--split", "validation")
+    code, out, said = start("eval.py", "--workdir", workdir, "--step", 4, "--split", "validation")
     assert code == 0, said
     assert str(workdir / "eval" / "4" / "report.html") in out
     assert_one_line(run("eval.py", "--workdir", workdir, "--step", 5), "4, 6")
@@ -133,8 +164,7 @@ def test_a_killed_batch_goes_on_to_the_end(trained, tmp_path):
     code, _, said = jaxharmo("export", "--workdir", workdir, model)
     assert code == 0, said
     words = ("harmonize", "--model", model, "--to", "all", "--batch", "2")
-    command = [sys.executable, "-c", "from jaxharmo.cli import main; main()"]
-    command += map(str, (*words, tmp_path / "in", tmp_path / "out"))
+    command = [sys.executable, *map(str, (*JAXHARMO, *words, tmp_path / "in", tmp_path / "out"))]
     with subprocess.Popen(command, cwd=ROOT, stdout=-3, stderr=-3) as process:
         while not list(tmp_path.glob("out/b/*/slice-0001.dcm")):
             assert process.poll() is None, "it ended before it could be killed"
@@ -142,7 +172,7 @@ def test_a_killed_batch_goes_on_to_the_end(trained, tmp_path):
         process.send_signal(signal.SIGKILL)
     assert len(list(tmp_path.glob("out/*/*/slice-*.dcm"))) < 45
     for place in ("out", "whole"):
-        code, out, said = jaxharmo(*words, tmp_path / "in", tmp_path / place)
+        code, out, said = start(*JAXHARMO, *words, tmp_path / "in", tmp_path / place)
         assert code == 0, said
         assert ("already done" in said) == (place == "out")
         assert "9 harmonized" in out
@@ -187,6 +217,11 @@ def test_help_of_the_sub_commands(command):
     assert code == 0
     assert f"jaxharmo {command}" in out
     assert command in jaxharmo("--help")[1]
+
+
+@pytest.mark.parametrize("command", [("train.py",), JAXHARMO])
+def test_wrong_use_ends_a_process_with_one_line(command):
+    assert_one_line(start(*command, "--no-such-option"), "--no-such-option")
 
 
 def test_wrong_use_is_one_line(phantom, tmp_path):

@@ -36,8 +36,9 @@ def test_record_survives_bytes():
     np.testing.assert_array_equal(back.pixels, item.pixels)
 
 
-def test_shards_read_back_in_order_and_split_when_full(tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxharmo.data.shards.SHARD_BYTES", 500)
+@pytest.mark.parametrize(("limit", "value"), [("BYTES", 500), ("SLICES", 4)])
+def test_shards_read_back_in_order_and_split_when_full(tmp_path, monkeypatch, limit, value):
+    monkeypatch.setattr(f"jaxharmo.data.shards.SHARD_{limit}", value)
     items = [make_slice(seed, position=float(seed)) for seed in range(9)]
     with ShardWriter(tmp_path, "train", "a") as writer:
         for item in items:

@@ -4,7 +4,7 @@ import json
 
 import jax
 import pytest
-from small import SMALL, replace
+from small import SMALL, TINY, replace
 
 from jaxharmo.config import TextureConfig
 from jaxharmo.data.manifest import choose_domains, read_manifest
@@ -61,7 +61,7 @@ def test_glcm_profile_compares_and_traces(tmp_path):
 
 
 def test_step_profile_counts_its_collectives_and_phases(tmp_path):
-    config = replace(SMALL, loss={"texture": 0.0, "diversity": 0.0})
+    config = replace(TINY, loss={"texture": 0.0, "diversity": 0.0})
     figures = profile_step(config, repeats=1, trace=tmp_path)
     assert figures["devices"] == jax.device_count()
     assert set(figures["collectives"]) == {"all-reduce"}

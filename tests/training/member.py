@@ -51,5 +51,10 @@ with Checkpoints(folder) as checkpoints:
 runtime.leave_cluster()
 if main_process:
     time.sleep(0.5)
+    # By itself now: no answer of the other is waited for.
+    with Checkpoints(folder) as checkpoints:
+        assert checkpoints.find_sound() == step
+        alone = checkpoints.restore(step, {"tree": {"numbers": jax.numpy.zeros(4096)}})["tree"]
+    np.testing.assert_array_equal(alone["numbers"], whole)
     assert float(jax.jit(lambda x: x.sum())(np.ones(8))) == 8.0
 print(f"stopped at {step}")

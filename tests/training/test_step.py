@@ -5,16 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small import SMALL, make_batch, replace
+from same_step import assert_same_step
+from small import TINY, make_batch, replace
 
 from jaxharmo.models.networks import build, init
 from jaxharmo.ops.intensity import normalize
 from jaxharmo.profiling.flops import forward_flops, step_flops
-from jaxharmo.runtime import make_mesh, replicated, to_global
 from jaxharmo.training.objectives import build_guides, discriminator_objective
 from jaxharmo.training.optim import build_optimizers
 from jaxharmo.training.state import init_state
-from jaxharmo.training.step import build_step, prepare_inputs
+from jaxharmo.training.step import build_step, build_updates, prepare_inputs
 
 
 def setup(config):
@@ -28,7 +28,7 @@ def setup(config):
 @pytest.fixture(scope="module")
 def compiled():
     """State before the first step, and the compiled step."""
-    before, step = setup(SMALL)
+    before, step = setup(TINY)
     return before, jax.jit(step)
 
 
@@ -36,7 +36,7 @@ def compiled():
 def one_step(compiled):
     """State before, state after, metrics, batch."""
     before, step = compiled
-    batch = make_batch()
+    batch = make_batch(TINY)
     after, metrics = step(before, batch)
     return before, after, metrics, batch
 
@@ -107,15 +107,15 @@ def test_metrics_are_finite_scalars_of_all_four_updates(one_step):
 def test_metrics_are_the_published_losses(one_step):
     """The four terms of the first update and the reference-guided cycle, written out plainly."""
     before, _, metrics, batch = one_step
-    networks, params = build(SMALL), before.params
+    networks, params = build(TINY), before.params
 
     def run(name, *inputs):
         return getattr(networks, name).apply({"params": params[name]}, *inputs)
 
-    source = normalize(jnp.asarray(batch["source"]), SMALL.data.window)[..., None]
+    source = normalize(jnp.asarray(batch["source"]), TINY.data.window)[..., None]
     own, target = jnp.asarray(batch["source_domain"]), jnp.asarray(batch["target_domain"])
-    key = jax.random.fold_in(jax.random.key(SMALL.train.seed), 0)
-    latent = jax.random.normal(key, (2, 8, SMALL.model.latent_dim))[0]
+    key = jax.random.fold_in(jax.random.key(TINY.train.seed), 0)
+    latent = jax.random.normal(key, (2, 8, TINY.model.latent_dim))[0]
     fake = run("generator", source, run("mapping_network", latent, target))
     real_logits, fake_logits = run("discriminator", source, own), run("discriminator", fake, target)
     gradient = jax.grad(lambda x: run("discriminator", x, own).sum())(source)
@@ -145,12 +145,12 @@ def test_the_norm_of_the_parameters_tells_of_the_saved_state(one_step):
     )
 
 
-def test_diversity_fades_out():
+def test_diversity_fades_out(compiled):
     """At the end of its schedule the diversity weight is zero: a step equals one without it."""
-    state, step = setup(SMALL)
+    state, step = compiled
     late = type(state)(jnp.int32(10), state.params, state.ema, state.opt_state)
-    _, without = setup(replace(SMALL, loss={"diversity": 0.0}))
-    first, second = (jax.jit(run)(late, make_batch())[0].params for run in (step, without))
+    _, without = setup(replace(TINY, loss={"diversity": 0.0}))
+    first, second = (run(late, make_batch(TINY))[0].params for run in (step, jax.jit(without)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), first, second)
 
 
@@ -161,51 +161,45 @@ def test_diversity_fades_out():
         {"compare": "both", "normalization": "range", "features": ("contrast", "idm")},
     ],
 )
-def test_texture_variants_run(texture):
-    state, step = setup(replace(SMALL, texture=texture))
-    _, metrics = jax.jit(step)(state, make_batch())
-    assert all(jnp.isfinite(value) for value in metrics.values())
-    assert metrics["generator/latent/texture"] > 0
+def test_texture_variants_run(compiled, texture):
+    config = replace(TINY, texture=texture)
+    networks = build(config)
+    optimizers = build_optimizers(config.optim, networks.__dataclass_fields__)
+    update = build_updates(networks, optimizers, config)["generator/latent"]
+    inputs = prepare_inputs(jnp.int32(0), make_batch(TINY), config)
+    params, _, terms = jax.jit(update)(compiled[0].params, compiled[0].opt_state, inputs)
+    assert all(jnp.isfinite(value) for value in terms.values())
+    assert terms["texture"] > 0
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
 
 
 @pytest.mark.parametrize("term", ["texture", "diversity"])
 def test_weight_zero_leaves_a_term_out(term):
-    state, step = setup(replace(SMALL, loss={term: 0.0}))
-    shapes = jax.eval_shape(step, state, make_batch())[1]
+    state, step = setup(replace(TINY, loss={term: 0.0}))
+    shapes = jax.eval_shape(step, state, make_batch(TINY))[1]
     assert not any(term in name for name in shapes)
-
-
-def assert_same_step(found, expected, found_metrics, expected_metrics):
-    """Losses and gradients; without momentum Adam's first moment is the last gradient."""
-    for name, value in expected_metrics.items():
-        np.testing.assert_allclose(found_metrics[name], value, rtol=2e-4, err_msg=name)
-    for name, state in expected.opt_state.items():
-        moments = (optax.tree.get(s[name], "mu") for s in (found.opt_state, {name: state}))
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3 * jnp.abs(b).max() + 1e-7),
-            *moments,
-        )
 
 
 @pytest.mark.slow
 def test_accumulated_parts_are_the_whole_batch(one_step):
     before, after, metrics, batch = one_step
-    _, step = setup(replace(SMALL, train={"accumulate": 4}))
+    _, step = setup(replace(TINY, train={"accumulate": 4}))
     found, found_metrics = jax.jit(step)(before, batch)
-    assert_same_step(found, after, found_metrics, metrics)
+    assert_same_step(found, found_metrics, after, metrics, gradients="mu")
 
 
 @pytest.mark.slow
 def test_two_steps_in_one_call_are_two_steps(compiled):
     before, step = compiled
-    batches = [make_batch(seed=seed) for seed in (0, 1)]
+    batches = [make_batch(TINY, seed=seed) for seed in (0, 1)]
     state, first = step(before, batches[0])
     state, second = step(state, batches[1])
-    _, both = setup(replace(SMALL, train={"steps_per_dispatch": 2}))
+    _, both = setup(replace(TINY, train={"steps_per_dispatch": 2}))
     together = {name: np.stack([b[name] for b in batches], axis=1) for name in batches[0]}
     found, metrics = jax.jit(both)(before, together)
     assert int(found.step) == 2
-    assert_same_step(found, state, metrics, jax.tree.map(lambda a, b: (a + b) / 2, first, second))
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, first, second)
+    assert_same_step(found, metrics, state, mean, gradients="mu")
 
 
 @pytest.mark.slow
@@ -213,13 +207,13 @@ def test_the_real_pass_and_r1_stay_float32():
     """With networks that compute in bfloat16, only the terms of fakes differ."""
     found = []
     for dtype in ("float32", "bfloat16"):
-        config = replace(SMALL, train={"compute_dtype": dtype}, loss={"texture": 0.0})
+        config = replace(TINY, train={"compute_dtype": dtype}, loss={"texture": 0.0})
         networks = build(config)
         params = init(networks, config, jax.random.key(0))
-        examples = prepare_inputs(jnp.int32(0), make_batch(), config).examples
+        examples = prepare_inputs(jnp.int32(0), make_batch(TINY), config).examples
         guide = build_guides(networks)["latent"]
         run = jax.jit(
-            lambda params, e, g=guide, n=networks: discriminator_objective(params, e, g, n, SMALL)
+            lambda params, e, g=guide, n=networks: discriminator_objective(params, e, g, n, TINY)
         )
         found.append(run(params, examples)[1])
     exact, coarse = found
@@ -236,7 +230,7 @@ def test_shared_work_is_done_once(monkeypatch):
     fakes of the first and the third update for one."""
     monkeypatch.setattr("jaxharmo.models.convolution._LEAST_TILES", 10**9)
     config = replace(
-        SMALL,
+        TINY,
         data={"crop": 32},
         model={"width": 64, "max_width": 64},
         loss={"texture": 0.0},
@@ -247,30 +241,3 @@ def test_shared_work_is_done_once(monkeypatch):
     expected = step_flops(networks, config)
     one_generator = config.train.batch_size * forward_flops(networks, config)["generator"]
     assert abs(cost["flops"] - expected) < 0.5 * one_generator
-
-
-@pytest.mark.slow
-def test_eight_devices_equal_one():
-    """By plain gradient descent: Adam divides a gradient by its own size, and rounding with it."""
-    networks = build(SMALL)
-    optimizers = {name: optax.sgd(1e-2) for name in networks.__dataclass_fields__}
-    before = jax.jit(lambda: init_state(networks, optimizers, SMALL))()
-    step, batch, mesh = build_step(networks, optimizers, SMALL), make_batch(), make_mesh()
-    assert mesh.size == 8
-    after, metrics = jax.jit(step)(before, batch)
-    everywhere = replicated(mesh)
-    placed, spread = jax.device_put(before, everywhere), to_global(mesh, batch)
-    compiled = jax.jit(step, out_shardings=everywhere).lower(placed, spread).compile()
-    sharded, sharded_metrics = compiled(placed, spread)
-    for name, value in metrics.items():
-        np.testing.assert_allclose(sharded_metrics[name], value, rtol=2e-4, err_msg=name)
-    assert "all-gather" not in compiled.as_text()
-    assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves((sharded, sharded_metrics)))
-    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after.params, before.params)
-    assert min(jax.tree.leaves(moved)) > 0
-    jax.tree.map(
-        lambda a, b, change: np.testing.assert_allclose(a, b, atol=1e-3 * change + 1e-7),
-        sharded.params,
-        after.params,
-        moved,
-    )

@@ -15,6 +15,8 @@ import pytest
 from runs import TRAIN, TRAIN_ONLY, finish, start, state_of
 
 from jaxharmo.checkpoint import Checkpoints
+from jaxharmo.errors import InputError
+from jaxharmo.runtime import Cluster, start_distributed
 
 OPTIONS = ("--train.checkpoint-every", "2", "--train.log-every", "1")
 EVALUATION = ("--eval.tile", "32", "--eval.radiomics", "native", "--eval.max-slices", "1")
@@ -127,9 +129,10 @@ def test_two_members_save_a_cut_state_stop_together_and_part(tmp_path):
 
 
 def test_a_process_that_finds_no_others_does_not_train_alone(phantom, tmp_path):
-    cluster = ("--coordinator", f"127.0.0.1:{free_port()}", "--processes", 2, "--process", 1)
+    place = f"127.0.0.1:{free_port()}"
+    cluster = ("--coordinator", place, "--processes", 2, "--process", 1)
     process = start(phantom, tmp_path, "--distributed", *cluster, "--join-seconds", 2)
     assert "no cluster to join" in finish(process, code=2)
-    process = start(phantom, tmp_path, *cluster)
-    assert "for --distributed" in finish(process, code=2)
     assert not any(tmp_path.iterdir())
+    with pytest.raises(InputError, match="are for --distributed"):
+        start_distributed(Cluster(coordinator=place, processes=2, process=1))
