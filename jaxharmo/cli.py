@@ -186,6 +186,8 @@ class Export:
     """Shipped model by its name, or a model folder, in place of a run."""
     to: str | None = None
     """Domain to which the artefact translates (jax.export; CPU, CUDA, ROCm, TPU)."""
+    origin: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Domain that it starts from, for models that need to know."""
     precision: Precision = "float32"
     """Of the artefact's arithmetic."""
 
@@ -196,7 +198,7 @@ class Export:
         if self.to is None:
             write_model(self.output, harmonizer.translator, harmonizer.textures)
         else:
-            export_translation(harmonizer.translator, self.to, self.output)
+            export_translation(harmonizer.translator, self.to, self.output, self.origin)
         print(f"{self.output}: written, weights {harmonizer.translator.digest[:12]}")
 
 

@@ -54,7 +54,12 @@ class ModelConfig:
     style_dim: int = 64
     """Length of a style code."""
     latent_dim: int = 16
-    """Length of the normal latent that the mapping network takes."""
+    """Length of the normal latent that the mapping network takes; 0: a domain has one style, a row
+    of a learned table, and no update is guided by references."""
+    steering: Literal["target", "difference"] = "target"
+    """What the generator is given: the target's style, as published, or how it differs from the
+    source's, since from one kernel to another it is the ratio of gains that counts. A translation
+    then needs to know the source's domain, and into its own it changes nothing."""
     mapping_width: int = 512
     """Width of the mapping network's hidden layers."""
     residual: bool = False
@@ -63,6 +68,9 @@ class ModelConfig:
     """Networks also see the image's fine detail (3×3 high-pass) times this gain, and a residual
     generator's output is divided by it: kernels differ by a few hundredths of the window. 0: off,
     as published."""
+    filter_terms: int = 0
+    """Terms of a generator that filters (``models/filters.py``) in place of the published one; it
+    has no use for widths, blocks and norms. 0: off."""
     instance_norm: bool = True
     """Instance normalisation in the generator, as published; without it a style scales and shifts
     features only, and a translation does not depend on how much of the slice is in view."""
@@ -98,11 +106,11 @@ class LossConfig:
     """Weights of the terms; the names follow StarGAN v2."""
 
     adversarial: float = 1.0
-    """Non-saturating adversarial term."""
+    """Non-saturating adversarial term; 0 leaves the discriminator out of the compiled step."""
     r1: float = 1.0
     """Gradient penalty on real images."""
     style: float = 1.0
-    """Style reconstruction."""
+    """Style reconstruction; 0 leaves it out of the compiled step."""
     diversity: float = 1.0
     """Diversity between two styles of one domain; falls linearly to zero. 0 leaves it, and the
     second translation it needs, out of the compiled step."""
@@ -112,6 +120,11 @@ class LossConfig:
     """Cycle consistency."""
     texture: float = 1.0
     """Texture loss; 0 leaves it out of the compiled step."""
+    spectrum: float = 0.0
+    """Change of the power spectrum against the difference of the domains (``losses/changes.py``);
+    0, as published, leaves it out."""
+    histogram: float = 0.0
+    """The same of the histogram, between kernels of one scanner; 0, as published, leaves it out."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +135,9 @@ class OptimConfig:
     """Of generator, style encoder, discriminator and texture attention."""
     mapping_learning_rate: float = 1e-6
     """Of the mapping network."""
+    cosine_steps: int = 0
+    """Steps over which the learning rates fall to zero along half a cosine; 0: constant, as
+    published."""
     beta1: float = 0.0
     """Decay of Adam's first moment."""
     beta2: float = 0.99
@@ -179,6 +195,8 @@ class EvalConfig:
     """Domains to translate between, of those of the run; empty: all."""
     targets: tuple[str, ...] = ()
     """Of those, the domains to translate to; empty: all."""
+    window: tuple[float, float] | None = None
+    """HU range to which everything is clipped before it is measured; none: the training window."""
     max_slices: int = 0
     """At most so many slices of a domain, evenly spread; 0: all."""
     batch_size: int = 4
@@ -244,6 +262,11 @@ def check(config: Config) -> Config:
         ),
         "model.bottleneck": (model.bottleneck >= 1, "must be at least 1"),
         "model.detail_gain": (model.detail_gain >= 0, "must not be negative"),
+        "model.filter_terms": (
+            model.filter_terms == 0 or (model.filter_terms >= 2 and model.downsamples == 0),
+            "must be at least 2, with model.downsamples 0; or 0",
+        ),
+        "model.latent_dim": (model.latent_dim >= 0, "must not be negative"),
         "texture.crop": (
             min(config.texture.crop, data.crop) > config.texture.glcm.reach,
             "must exceed the largest offset",
@@ -262,14 +285,15 @@ def check(config: Config) -> Config:
         "eval.seed": (config.eval.seed >= 0, "must not be negative"),
         "eval.bin_width": (config.eval.bin_width > 0, "must be positive"),
     }
-    for name in ("width", "max_width", "style_dim", "latent_dim", "mapping_width"):
+    for name in ("width", "max_width", "style_dim", "mapping_width"):
         rules[f"model.{name}"] = (getattr(model, name) >= 1, "must be at least 1")
-    for name in ("adversarial", "r1", "style", "diversity", "cycle", "texture"):
+    for name in {field.name for field in dataclasses.fields(config.loss)} - {"diversity_steps"}:
         rules[f"loss.{name}"] = (0 <= getattr(config.loss, name) < math.inf, "must be 0 or more")
     for name in ("learning_rate", "mapping_learning_rate"):
         rules[f"optim.{name}"] = (0 < getattr(optim, name) < math.inf, "must be positive")
     for name in ("beta1", "beta2", "ema"):
         rules[f"optim.{name}"] = (0 <= getattr(optim, name) < 1, "must be at least 0 and below 1")
+    rules["optim.cosine_steps"] = (optim.cosine_steps >= 0, "must not be negative")
     rules["optim.weight_decay"] = (0 <= optim.weight_decay < math.inf, "must be 0 or more")
     steps = ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every")
     for name in (*steps, "keep_checkpoints"):

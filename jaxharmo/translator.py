@@ -99,11 +99,14 @@ class Translator:
     def reference_style(self, hu: Num[np.ndarray, "n h w"], of: str) -> Style:
         """The style of slices (HU) of the domain ``of``: the mean over crops that cover the body.
 
+        Where domains have one style each, it is that.
         Raises ``InputError`` for a domain that does not exist, or where there is no slice.
         """
         domain = self.check_domain(of)
         if not len(hu):
             raise InputError("a reference style needs at least one slice")
+        if not self.config.model.latent_dim:
+            return self.mean_style(of)
         data = self.config.data
         crops = body_crops(hu, data.crop, data.window[0])
         domains = np.full(_CROPS, domain, np.int32)
@@ -114,8 +117,25 @@ class Translator:
         ]
         return np.concatenate(styles).mean(0)
 
+    @property
+    def needs_source(self) -> bool:
+        """Whether a translation depends on the domain that it starts from."""
+        return self.config.model.steering == "difference"
+
+    def steered(self, style: Style, of: str | None) -> Style:
+        """What leads slices of the domain ``of`` to a style: ``translate`` takes it.
+
+        The style itself, unless ``needs_source``: then less the mean style of ``of``, and
+        ``InputError`` where that is no domain of the model.
+        """
+        if not self.needs_source:
+            return style
+        if of is None:
+            raise InputError("this model needs to know the source's domain; name it")
+        return style - self.mean_style(of)
+
     def translate(self, hu: Num[np.ndarray, "n h w"], style: Style) -> Float[np.ndarray, "n h w"]:
-        """Translate slices of any size to a style, HU in and out, float32.
+        """Translate slices of any size to a style (see ``steered``), HU in and out, float32.
 
         Voxels outside the training window are returned as they are. Over the last ``HANDOVER`` HU
         below its upper end the translation fades into the source (smoothstep); likewise above its
@@ -143,9 +163,11 @@ class Translator:
         weights, constant = jax.tree.map(np.asarray, (self._generator, style))
         return lambda hu: self._translate(weights, hu, constant)
 
-    def __call__(self, hu: Num[np.ndarray, "n h w"], to: str) -> Float[np.ndarray, "n h w"]:
-        """Translate slices to the mean style of a domain; see ``translate``."""
-        return self.translate(hu, self.mean_style(to))
+    def __call__(
+        self, hu: Num[np.ndarray, "n h w"], to: str, of: str | None = None
+    ) -> Float[np.ndarray, "n h w"]:
+        """Translate slices to the mean style of a domain; see ``steered`` and ``translate``."""
+        return self.translate(hu, self.steered(self.mean_style(to), of))
 
     def _mapped(self, to: str, count: int, seed: int) -> Float[np.ndarray, "n s"]:
         domain = self.check_domain(to)

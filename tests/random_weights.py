@@ -18,9 +18,13 @@ def random_weights(config, seed=0, last=1.0):
         return random.normal(scale=scale, size=like.shape).astype(like.dtype)
 
     weights = jax.tree.map(draw, averaged_shapes(config))
-    (final,) = (
-        layer for layer in weights["generator"].values() if layer.get("bias", np.ones(2)).size == 1
-    )
-    for name in final:
-        final[name] *= np.float32(last)
+    generator = weights["generator"]
+    if "fine" in generator:
+        # Gains are exponentials of what comes out.
+        finals, last = generator.values(), last / 20
+    else:
+        finals = [layer for layer in generator.values() if layer.get("bias", np.ones(2)).size == 1]
+    for final in finals:
+        for name in final:
+            final[name] *= np.float32(last)
     return weights

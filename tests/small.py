@@ -35,6 +35,15 @@ SMALL = Config(
 )
 
 
+STEERED = {
+    "downsamples": 0,
+    "latent_dim": 0,
+    "steering": "difference",
+    "filter_terms": 2,
+}
+"""Fields of ``model``: filters steered by the difference of styles."""
+
+
 def replace(config, **sections):
     """``replace(SMALL, loss={"texture": 0.0})``: fields of sections, by name."""
     return dataclasses.replace(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from random_weights import random_weights
-from small import SMALL, replace
+from small import SMALL, STEERED, replace
 
 from jaxharmo.data.crops import body_crops
 from jaxharmo.errors import InputError
@@ -77,6 +77,19 @@ def test_styles_are_values(hu):
     assert np.abs(many[0] - many[1]).max() > 1e-4
     np.testing.assert_array_equal(translator(hu, "B"), translator.translate(hu, mean))
     assert np.abs(translator.translate(hu, many[0]) - translator(hu, "A")).max() > 1
+
+
+def test_a_model_steered_by_differences_starts_from_the_source(hu):
+    translator = make(**STEERED)
+    np.testing.assert_allclose(translator(hu, "B", of="B"), hu, atol=1e-3)
+    forth, back = translator(hu, "B", of="A"), translator(hu, "A", of="B")
+    assert np.abs(forth - hu).max() > 1
+    assert np.abs(back - forth).max() > 1
+    np.testing.assert_array_equal(translator.reference_style(hu, "B"), translator.mean_style("B"))
+    with pytest.raises(InputError, match="the source's domain"):
+        translator(hu, "B")
+    with pytest.raises(InputError, match="no domain 'X'"):
+        translator(hu, "B", of="X")
 
 
 def test_a_reference_style_is_the_mean_over_its_crops(hu):

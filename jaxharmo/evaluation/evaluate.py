@@ -25,8 +25,8 @@ real domain score against each other.
 feature), ``edges.csv`` (a row a pair, method and slice: all that is measured slice by slice),
 ``texture.csv`` (a row a pair, method and bin) and ``scores.csv`` (every figure) hold the details.
 
-Methods get slices as they are; everything is clipped to ``config.data.window`` before it is
-measured. Regions (body, lung) come from the source and
+Methods get slices as they are; everything is clipped to ``config.eval.window``, or else to
+``config.data.window``, before it is measured. Regions (body, lung) come from the source and
 hold for all methods. Radiomics and the shift in the lung are measured 3 pixels off its border;
 where some domain shows a lung on fewer than two slices, radiomics are measured in the body instead,
 for all domains.
@@ -55,6 +55,8 @@ from jaxharmo.evaluation.methods import (
     Baselines,
     Guidance,
     Method,
+    Spacing,
+    Stack,
 )
 from jaxharmo.evaluation.outcome import PairResult
 from jaxharmo.evaluation.pairs import RealSlices, Stream, Trial, target_density
@@ -110,7 +112,7 @@ class _Evaluation:
         self._shards, self._config, self._settings = shards, config, config.eval
         self._model, self._report = model, report
         self._clock = Clock()
-        window = config.data.window
+        self._window = window = config.eval.window or config.data.window
         self._domains = open_domains(shards, config, report)
         self._targets = _targets(self._settings.targets, self._domains)
         training = open_training(shards, self._domains)
@@ -167,7 +169,7 @@ class _Evaluation:
         paired = any(target.twin(source, number) is not None for number in source.chosen)
         with self._clock("baselines"):
             fitted = self._baselines.methods(source.name, target.name, paired=paired)
-        methods = [*self._models(target.name), *fitted]
+        methods = [*self._models(source.name, target.name), *fitted]
         trials, example = self._stream.run(source, target, methods, before, wanted)
         with self._clock("statistics"):
             trials = {name: _with_distance(trial, wanted) for name, trial in trials.items()}
@@ -200,10 +202,14 @@ class _Evaluation:
             example,
         )
 
-    def _models(self, to: str) -> list[Method]:
+    def _models(self, of: str, to: str) -> list[Method]:
         names = [AFTER, *(f"{AFTER}_{n}" for n in range(2, len(self._guidances) + 1))]
+
+        def applied(each: Guidance) -> Callable[[Stack, Spacing], Stack]:
+            return lambda hu, _: each.translate(hu, of, to)
+
         return [
-            Method(name, each.title, lambda hu, _, each=each: each.translate(hu, to), model=True)
+            Method(name, each.title, applied(each), model=True)
             for name, each in zip(names, self._guidances, strict=True)
         ]
 
@@ -242,7 +248,7 @@ class _Evaluation:
             "model": self._model,
             "split": settings.split,
             "fitted_on": self._baselines.fitted_on,
-            "window_hu": list(self._config.data.window),
+            "window_hu": list(self._window),
             "tile": settings.tile,
             "extractors": [extractor.title for extractor in self._extractors],
             "radiomics": {

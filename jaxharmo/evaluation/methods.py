@@ -16,8 +16,8 @@ from jaxharmo.evaluation.slices import DomainSlices, spread
 from jaxharmo.translator import Translator
 
 Stack: TypeAlias = Float[np.ndarray, "n h w"]
-Translate = Callable[[Stack, str], Stack]
-"""Slices in HU and the name of the target domain -> slices in HU of the same shape."""
+Translate = Callable[[Stack, str, str], Stack]
+"""Slices in HU, the names of their domain and of the target's -> slices in HU, same shape."""
 Spacing: TypeAlias = tuple[float, float]
 _Spaced: TypeAlias = tuple[np.ndarray, Spacing]
 
@@ -84,10 +84,10 @@ def guidances(
 def _styled(translator: Translator, style_of: Callable[[str], np.ndarray]) -> Translate:
     styles: dict[str, np.ndarray] = {}
 
-    def translate(hu: Stack, to: str) -> Stack:
+    def translate(hu: Stack, of: str, to: str) -> Stack:
         if to not in styles:
             styles[to] = style_of(to)
-        return translator.translate(hu, styles[to])
+        return translator.translate(hu, translator.steered(styles[to], of))
 
     return translate
 

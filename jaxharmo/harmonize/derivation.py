@@ -10,7 +10,8 @@ from jaxtyping import Float, Float32
 
 from jaxharmo.harmonize.textures import Textures
 
-Translate = Callable[[Float32[np.ndarray, "n h w"]], Float[np.ndarray, "n h w"]]
+Translate = Callable[[Float32[np.ndarray, "n h w"], str], Float[np.ndarray, "n h w"]]
+"""Slices in HU and the name of their domain -> slices in HU."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,6 @@ class Method:
     """One way to translate series: the function, its style bound, and what is told about it."""
 
     translate: Translate
-    """Slices to slices, HU."""
     derivation: Derivation
     """Without the source's domain."""
     domains: tuple[str, ...] = ()
@@ -71,6 +71,8 @@ class Method:
     """Of those domains, where known."""
     batch: int = 8
     """Slices translated at a time."""
+    needs_source: bool = False
+    """Whether the source's domain must be one of ``domains``; it is guessed where it is not."""
 
 
 def tool_version() -> str:

@@ -18,6 +18,7 @@ from jaxharmo.harmonize.derivation import Derivation, Method
 from jaxharmo.harmonize.packaged import find_model, is_packaged, read_model
 from jaxharmo.harmonize.quality import Quality
 from jaxharmo.harmonize.textures import (
+    LOOKED_AT,
     Textures,
     measure_shards,
     read_textures,
@@ -81,21 +82,34 @@ class Harmonizer:
         spacing_mm: float | Sequence[float],
         to: str,
         *,
+        of: str | None = None,
         seed: int | None = None,
         like: Num[np.ndarray, "z h w"] | None = None,
     ) -> Float[np.ndarray, "z h w"]:
         """The volume as the domain ``to`` would show it, HU, float32.
 
         ``spacing_mm``: of voxels, in z, rows and columns, or one for all; the grid is kept, so it
-        is only checked. The style is the domain's mean, or drawn by ``seed``, or that of ``like``,
-        a volume of the domain ``to``. Voxels outside the training window keep their value, with a
-        smooth hand-over. Raises ``InputError`` for an unknown domain, for arrays that are not such
-        a volume and for spacings that are not positive.
+        is only checked. ``of`` is the volume's own domain, for models that start from it; where not
+        given, they take the training domain nearest in texture. The style is the domain's mean, or
+        drawn by ``seed``, or that of ``like``, a volume of the domain ``to``. Voxels outside the
+        training window keep their value, with a smooth hand-over. Raises ``InputError`` for an
+        unknown domain, for arrays that are not such a volume and for spacings that are not
+        positive.
         """
         _check_volume(volume_hu)
         if not (np.isfinite(spacing_mm).all() and np.min(spacing_mm) > 0):
             raise InputError(f"spacing {spacing_mm}: must be positive, mm")
-        return self.translate(volume_hu, self.style(to, seed=seed, like=like))
+        if of is None and self.translator.needs_source:
+            of = self._recognise(volume_hu)
+        return self.translate(volume_hu, of, style=self.style(to, seed=seed, like=like))
+
+    def _recognise(self, volume_hu: Num[np.ndarray, "z h w"]) -> str:
+        numbers = np.linspace(0, len(volume_hu) - 1, LOOKED_AT).round().astype(int)
+        some = volume_hu[np.unique(numbers)].astype(np.float32)
+        found = self.textures.recognise(some) if self.textures else ""
+        if not found:
+            raise InputError("the volume's own domain is not known; name it with of=…")
+        return found
 
     def style(
         self, to: str, *, seed: int | None = None, like: Num[np.ndarray, "z h w"] | None = None
@@ -111,11 +125,13 @@ class Harmonizer:
             else self.translator.latent_style(to, seed)
         )
 
-    def translate(self, hu: Num[np.ndarray, "n h w"], style: Style) -> Float[np.ndarray, "n h w"]:
-        """Slices to a style; in tiles where that was asked for."""
+    def translate(
+        self, hu: Num[np.ndarray, "n h w"], of: str | None, *, style: Style
+    ) -> Float[np.ndarray, "n h w"]:
+        """Slices of the domain ``of`` to a style; in tiles where that was asked for."""
+        run = partial(self.translator.translate, style=self.translator.steered(style, of))
         if self._tile is None:
-            return self.translator.translate(hu, style)
-        run = partial(self.translator.translate, style=style)
+            return run(hu)
         return tiled(run, hu, self._tile, self.translator.config.model)
 
     def assess(
@@ -158,6 +174,7 @@ class Harmonizer:
             domains=self.domains,
             textures=self.textures,
             batch=self.translator.config.eval.batch_size,
+            needs_source=self.translator.needs_source,
         )
 
 

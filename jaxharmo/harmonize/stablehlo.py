@@ -22,11 +22,14 @@ from jaxharmo.translator import Translator
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-def export_translation(translator: Translator, to: str, path: Path) -> None:
-    """Write the artefact to ``path``, atomically, and beside it ``path`` + ``.json`` about it."""
+def export_translation(translator: Translator, to: str, path: Path, of: str | None = None) -> None:
+    """Write the artefact to ``path``, atomically, and beside it ``path`` + ``.json`` about it.
+
+    ``of``: the domain that it starts from; models that do not need to know take slices of any.
+    """
     if path.is_dir():
         raise InputError(f"{path}: a folder; name a file for the artefact")
-    function = translator.bound(translator.mean_style(to))
+    function = translator.bound(translator.steered(translator.mean_style(to), of))
     multiple = 2**translator.config.model.downsamples
     sides = f"{multiple}*h, {multiple}*w" if multiple > 1 else "h, w"
     shape = export.symbolic_shape(f"n, {sides}")
@@ -34,6 +37,7 @@ def export_translation(translator: Translator, to: str, path: Path) -> None:
         jax.ShapeDtypeStruct(shape, jnp.float32)
     )
     about = {
+        "from": of if translator.needs_source else None,
         "to": to,
         "step": translator.step,
         "sha256": translator.digest,

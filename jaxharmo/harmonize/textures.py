@@ -40,6 +40,8 @@ SPREAD = 0.2
 much, and a training set may hold few of them."""
 MARGIN = 5
 """Pixels, about twice the width of the widest Gaussian."""
+LOOKED_AT = 8
+"""Slices of a series whose texture tells of all."""
 _SLICES = 16
 _LEAST_PIXELS = 500
 _LEAST_SD = 0.1
@@ -83,6 +85,14 @@ class Textures:
         distances = {name: self.distance(textures, name) for name in self.domains}
         name = min(distances, key=lambda name: np.nan_to_num(distances[name], nan=math.inf))
         return name, distances[name]
+
+    def recognise(self, slices: Iterable[Image]) -> str:
+        """The domain whose texture is nearest to that of slices, HU; empty where none shows tissue.
+
+        However far it lies.
+        """
+        name, distance = self.nearest([texture(hu, segment(hu), self.window) for hu in slices])
+        return name if math.isfinite(distance) else ""
 
     def has_spacing(self, spacing: float) -> bool:
         """Whether pixels at this distance, mm, are like those of some training domain."""

@@ -14,6 +14,7 @@ from jaxtyping import Float, Num
 
 from jaxharmo.config import ModelConfig
 from jaxharmo.errors import InputError
+from jaxharmo.models.filters import filter_reach
 
 Translate = Callable[[Num[np.ndarray, "n h w"]], Float[np.ndarray, "n h w"]]
 
@@ -23,8 +24,10 @@ def reach(model: ModelConfig) -> int:
 
     The sum over its 3×3 convolutions of their steps in pixels of the slice, and one pixel of the
     lowest resolution for the grid that the halvings lay over the slice; a multiple of
-    ``2**downsamples``.
+    ``2**downsamples``. Of a generator that filters, the reach of its filters.
     """
+    if model.filter_terms:
+        return filter_reach(model.filter_terms)
     steps = [2**level for level in range(model.downsamples + 1)]
     lowest = steps[-1]
     pixels = 1 + (model.detail_gain > 0)
@@ -37,7 +40,7 @@ def reach(model: ModelConfig) -> int:
 
 def check_tile(tile: int, model: ModelConfig) -> None:
     """``InputError`` where tiles of this side cannot give what the whole slice gives."""
-    if model.instance_norm:
+    if model.instance_norm and not model.filter_terms:
         raise InputError(
             "--tile: this model normalises over the whole slice (model.instance_norm), so tiles "
             "would change its result; leave the option out, or lower --batch to save memory"

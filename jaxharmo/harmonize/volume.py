@@ -12,9 +12,11 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from jaxharmo.data.prepare.pixels import SCALE, Pixels
+from jaxharmo.errors import InputError
 from jaxharmo.harmonize.derivation import Derivation, Method, tool_version
 from jaxharmo.harmonize.quality import Quality, as_lines, is_far
 from jaxharmo.harmonize.stream import overlapped
+from jaxharmo.harmonize.textures import LOOKED_AT
 
 SIDECAR_VERSION = 1
 Report = Callable[[str], object]
@@ -77,6 +79,7 @@ def harmonize_volume(
     if volume.is_finished(destination, derivation):
         report(f"{destination}: already done")
         return False
+    start = _start(volume, method, known)
     quality = Quality(len(volume), method.textures)
     with (
         volume.writing(destination, derivation) as writer,
@@ -99,13 +102,13 @@ def harmonize_volume(
         overlapped(
             len(volume),
             volume.read,
-            lambda items: _translated(method, [pixels for _, pixels in items]),
+            lambda items: _translated(method, [pixels for _, pixels in items], start),
             finish,
             batch=method.batch,
             done=done,
         )
         figures = quality.summary(derivation.to)
-        warnings = [*volume.remarks, *_warnings(method, known, volume.spacing, figures)]
+        warnings = [*volume.remarks, *_warnings(method, known, start, volume.spacing, figures)]
         writer.sidecar(_sidecar(derivation, len(volume), figures, warnings))
     report(f"{destination}: {len(volume)} slices, {known or 'unknown'} to {derivation.to}")
     for line in as_lines(figures):
@@ -115,21 +118,50 @@ def harmonize_volume(
     return True
 
 
-def _translated(method: Method, slices: list[Pixels]) -> list[Float[np.ndarray, "h w"]]:
-    """Translated slices, with the padding written back.
-
-    The model sees padding as air, as it did when it was trained.
-    """
+def _translated(
+    method: Method, slices: list[Pixels], origin: str
+) -> list[Float[np.ndarray, "h w"]]:
+    """Translated slices, with the padding written back."""
     original = np.stack([pixels.hu for pixels in slices])
     padding = np.stack([pixels.padding for pixels in slices])
-    result = np.asarray(method.translate(np.where(padding, np.float32(SCALE[0]), original)))
+    seen = np.stack([_as_seen(pixels) for pixels in slices])
+    result = np.asarray(method.translate(seen, origin))
     if result.shape != original.shape or not np.isfinite(result).all():
         raise FloatingPointError("the model returned no finite image for every slice")
     return list(np.where(padding, original, result))
 
 
-def _warnings(method: Method, origin: str, spacing: float, figures: dict[str, Any]) -> list[str]:
+def _start(volume: Volume, method: Method, origin: str) -> str:
+    """The domain that the translation starts from: ``origin``, or else the one nearest in texture.
+
+    ``InputError`` where the model has to know and there is no telling.
+    """
+    if not method.needs_source or origin in method.domains:
+        return origin
+    found = ""
+    if method.textures:
+        numbers = np.unique(np.linspace(0, len(volume) - 1, LOOKED_AT).round().astype(int))
+        slices = [volume.read(int(number))[1] for number in numbers]
+        found = method.textures.recognise([_as_seen(each) for each in slices])
+    if not found:
+        raise InputError(
+            "the model has to know the source's domain, and neither headers nor texture tell; "
+            f"name it with --from, one of: {', '.join(sorted(method.domains))}"
+        )
+    return found
+
+
+def _as_seen(pixels: Pixels) -> Float[np.ndarray, "h w"]:
+    """HU as the model sees them: padding is air, as it was in training."""
+    return np.where(pixels.padding, np.float32(SCALE[0]), pixels.hu)
+
+
+def _warnings(
+    method: Method, origin: str, start: str, spacing: float, figures: dict[str, Any]
+) -> list[str]:
     warnings = []
+    if start != origin:
+        warnings.append(f"translated as if from {start}, the domain nearest in texture; see --from")
     if not origin:
         warnings.append("the source's domain is not known (no kernel told); only its texture is")
     elif method.domains and origin not in method.domains:

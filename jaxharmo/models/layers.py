@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxharmo.models.convolution import convolve
+from jaxharmo.ops.blur import binomial_blur
 
 Features = Float[Array, "b h w c"]
 
@@ -74,10 +75,7 @@ def with_detail(image: Float[Array, "b h w 1"], gain: float) -> Features:
     """The image, and as a second channel ``gain`` times what a 3×3 binomial blur takes away."""
     if not gain:
         return image
-    padded = jnp.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    rows = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
-    blurred = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 4
-    return jnp.concatenate([image, gain * (image - blurred)], axis=-1)
+    return jnp.concatenate([image, gain * (image - binomial_blur(image))], axis=-1)
 
 
 class InstanceNorm(nn.Module):

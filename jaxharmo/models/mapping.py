@@ -8,7 +8,7 @@ from jaxharmo.models.layers import Dense, pick_domain
 
 
 class MappingNetwork(nn.Module):
-    """Four shared layers, then four of each domain's own."""
+    """Four shared layers, then four of each domain's own; a table where latents have no length."""
 
     domains: int
     style_dim: int
@@ -16,6 +16,8 @@ class MappingNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, latent: Float[Array, "b z"], domain: Int[Array, "b"]) -> Float[Array, "b s"]:
+        if not latent.shape[-1]:
+            return nn.Embed(self.domains, self.style_dim, name="styles")(domain)
         x = latent
         for _ in range(4):
             x = jax.nn.relu(Dense(self.width)(x))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxharmo.config import Config
 from jaxharmo.models.discriminator import Discriminator
+from jaxharmo.models.filters import FilterGenerator
 from jaxharmo.models.generator import Generator
 from jaxharmo.models.mapping import MappingNetwork
 from jaxharmo.models.style import StyleEncoder
@@ -23,7 +24,7 @@ AVERAGED = ("generator", "mapping_network", "style_encoder")
 class Networks:
     """The modules; each is applied as ``networks.generator.apply({"params": p}, …)``."""
 
-    generator: Generator
+    generator: Generator | FilterGenerator
     mapping_network: MappingNetwork
     style_encoder: StyleEncoder
     discriminator: Discriminator
@@ -41,7 +42,9 @@ def build(config: Config) -> Networks:
         "remat": config.train.remat,
     }
     return Networks(
-        generator=Generator(
+        generator=FilterGenerator(model.filter_terms)
+        if model.filter_terms
+        else Generator(
             downsamples=model.downsamples,
             bottleneck=model.bottleneck,
             residual=model.residual,

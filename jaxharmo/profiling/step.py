@@ -138,7 +138,7 @@ def _time_phases(
     def prepare(step: jax.Array, batch: dict[str, jax.Array]):
         return prepare_inputs(step, batch, config)
 
-    inputs = jax.jit(prepare)(state.step, batch)
+    inputs = jax.jit(prepare)(state.step, batch)._replace(changes=state.changes)
     timed = {"windowing, latents, real texture": seconds(prepare, state.step, batch)}
     for name, update in build_updates(networks, optimizers, config).items():
         timed[name] = seconds(update, state.params, state.opt_state, inputs)

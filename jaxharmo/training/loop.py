@@ -1,5 +1,6 @@
 """The training loop: restore, then step, tell and save until the run is done."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from jaxharmo.config import Config
 from jaxharmo.data.pipeline import Batch, grouped
 from jaxharmo.errors import InputError, Preempted
 from jaxharmo.journal import Journal, progress, tell
+from jaxharmo.losses.changes import Changes
 from jaxharmo.models.networks import build
 from jaxharmo.preemption import Preemption
 from jaxharmo.runtime import (
@@ -133,11 +135,14 @@ def _parts(state: TrainState) -> dict[str, Any]:
     The position in the data is the step: batch n is read for step n + 1.
     """
     rest = {"step": state.step, "params": state.params, "opt_state": state.opt_state}
+    if state.changes is not None:
+        rest["changes"] = dataclasses.asdict(state.changes)
     return {"ema": state.ema, "state": rest}
 
 
 def _merge(ema: dict, state: dict) -> TrainState:
-    return TrainState(ema=ema, **state)
+    changes = state.pop("changes", None)
+    return TrainState(ema=ema, changes=Changes(**changes) if changes else None, **state)
 
 
 class _Clock:

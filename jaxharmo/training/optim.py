@@ -20,4 +20,6 @@ def _adam(config: OptimConfig, name: str) -> optax.GradientTransformation:
     adam = optax.scale_by_adam(b1=config.beta1, b2=config.beta2)
     decay = optax.add_decayed_weights(config.weight_decay)
     order = (decay, adam) if config.decay == "l2" else (adam, decay)
-    return optax.chain(*order, optax.scale_by_learning_rate(rate))
+    steps = config.cosine_steps
+    schedule = optax.cosine_decay_schedule(rate, steps) if steps else rate
+    return optax.chain(*order, optax.scale_by_learning_rate(schedule))

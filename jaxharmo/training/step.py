@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxharmo.config import Config
+from jaxharmo.losses.changes import Changes
 from jaxharmo.models.networks import Networks, Params
 from jaxharmo.ops.intensity import normalize
 from jaxharmo.training.objectives import (
@@ -20,6 +21,7 @@ from jaxharmo.training.objectives import (
     discriminator_objective,
     generator_objective,
     real_texture,
+    remember_changes,
 )
 from jaxharmo.training.optim import Optimizers
 from jaxharmo.training.state import TrainState, update_average
@@ -28,8 +30,10 @@ TrainStep = Callable[[TrainState, dict[str, Array]], tuple[TrainState, Metrics]]
 Update = Callable[[Params, dict, "Inputs"], tuple[Params, dict, Metrics]]
 """Parameters, optimizers' state and inputs -> both after one update, and its loss terms."""
 
-LATENT_GUIDED = ("generator", "mapping_network", "style_encoder", "texture_attention")
-REFERENCE_GUIDED = ("generator", "texture_attention")
+TRAINED = {
+    "latent": ("generator", "mapping_network", "style_encoder", "texture_attention"),
+    "reference": ("generator", "texture_attention"),
+}
 """Networks stepped by each of the two generator updates."""
 
 
@@ -38,6 +42,7 @@ class Inputs(NamedTuple):
 
     examples: Examples
     texture: RealTexture | None
+    changes: Changes | None
     diversity_weight: Float[Array, ""]
 
 
@@ -58,13 +63,18 @@ def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> Tr
     def train_step(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, Metrics]:
         inputs = prepare_inputs(state.step, batch, config)
         params, opt_state, metrics = state.params, state.opt_state, {}
+        changes = state.changes
+        if changes is not None:
+            # The fakes are those of the first update, so this costs no pass of the generator.
+            changes = remember_changes(changes, params, inputs.examples, networks, config)
+            inputs = inputs._replace(changes=changes)
         for name, update in updates.items():
             params, opt_state, terms = update(params, opt_state, inputs)
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
         # Tells of a gradient that was not finite, though every loss before it was.
         metrics["parameters/norm"] = optax.tree.norm(params)
         ema = update_average(state.ema, params, config.optim.ema)
-        return TrainState(state.step + 1, params, ema, opt_state), metrics
+        return TrainState(state.step + 1, params, ema, opt_state, changes), metrics
 
     def several_steps(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, Metrics]:
         state, metrics = jax.lax.scan(train_step, state, _second_axis_first(batch))
@@ -74,24 +84,27 @@ def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> Tr
 
 
 def build_updates(networks: Networks, optimizers: Optimizers, config: Config) -> dict[str, Update]:
-    """The four updates of a step, by name, in their order."""
-    guides = build_guides(networks)
+    """The updates of a step, by name, in their order: four, as published.
+
+    None of the discriminator without the adversarial term, none guided by references where domains
+    have one style each.
+    """
+    guides = build_guides(networks, config)
     shared = {"networks": networks, "config": config}
     updates = {}
+    if config.loss.adversarial:
+        for name, guide in guides.items():
+
+            def real_or_fake(params: Params, inputs: Inputs, guide=guide):
+                return discriminator_objective(params, inputs.examples, guide, **shared)
+
+            updates[f"discriminator/{name}"] = (real_or_fake, ("discriminator",))
     for name, guide in guides.items():
-
-        def real_or_fake(params: Params, inputs: Inputs, guide=guide):
-            return discriminator_objective(params, inputs.examples, guide, **shared)
-
-        updates[f"discriminator/{name}"] = (real_or_fake, ("discriminator",))
-    for trained, (name, guide) in zip(
-        (LATENT_GUIDED, REFERENCE_GUIDED), guides.items(), strict=True
-    ):
 
         def translate(params: Params, inputs: Inputs, guide=guide):
             return generator_objective(params, *inputs, guide, **shared)
 
-        updates[f"generator/{name}"] = (translate, trained)
+        updates[f"generator/{name}"] = (translate, TRAINED[name])
     pieces = config.train.accumulate
     return {
         name: partial(_minimise, objective, trained, optimizers, pieces)
@@ -116,7 +129,7 @@ def prepare_inputs(step: Array, batch: dict[str, Array], config: Config) -> Inpu
     )
     weights = config.loss
     fading = jnp.maximum(0.0, 1 - step / weights.diversity_steps)
-    return Inputs(examples, real_texture(examples, config), weights.diversity * fading)
+    return Inputs(examples, real_texture(examples, config), None, weights.diversity * fading)
 
 
 def _minimise(

@@ -87,7 +87,7 @@ def run(translate, shards, output, config=CONFIG, report=lambda _: None):
     return metrics, {(pair["source"], pair["target"]): pair for pair in metrics["pairs"]}
 
 
-def blur_to_soft(hu, to):
+def blur_to_soft(hu, of, to):
     return blurred(hu, BLURS[SOFT]) if to == SOFT else hu
 
 
@@ -176,7 +176,7 @@ def test_files_hold_what_was_returned(result):
 
 @pytest.mark.slow
 def test_every_damage_is_caught_by_its_measure(shards, tmp_path):
-    def erased(hu, to):
+    def erased(hu, of, to):
         """Vessels and nodules become lung."""
         lungs = np.stack([ndimage.binary_closing(each < -500, iterations=4) for each in hu])
         return np.where(lungs & (hu > -500), np.float32(-820), hu)
@@ -184,8 +184,8 @@ def test_every_damage_is_caught_by_its_measure(shards, tmp_path):
     few = dataclasses.replace(CONFIG.eval, max_slices=2, baselines=(), targets=(SOFT,))
     config = dataclasses.replace(CONFIG, eval=few)
     damages = {
-        "displaced": lambda hu, to: np.roll(hu, 1, -1),
-        "shifted": lambda hu, to: hu + 20,
+        "displaced": lambda hu, of, to: np.roll(hu, 1, -1),
+        "shifted": lambda hu, of, to: hu + 20,
         "erased": erased,
     }
     guide = lambda training: [Guidance(*each) for each in damages.items()]  # noqa: E731
@@ -258,7 +258,7 @@ def test_wrong_use_names_the_mend(shards, tmp_path):
     with pytest.raises(InputError, match="tile 128"):
         attempt(tile=128)
     with pytest.raises(InputError, match="not finite"):
-        attempt(translate=lambda hu, to: hu * np.nan)
+        attempt(translate=lambda hu, of, to: hu * np.nan)
     with pytest.raises(InputError, match=r"eval.targets: no domain 'B99'"):
         attempt(targets=("B99",))
     with pytest.raises(InputError, match="'B99' in this run"):

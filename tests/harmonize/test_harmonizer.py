@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chest import chest
 from dicom_files import write_series
 from jax import export
 from random_weights import random_weights
-from small import SMALL, replace
+from small import SMALL, STEERED, replace
 
 import jaxharmo
 from jaxharmo.errors import InputError
@@ -16,7 +17,7 @@ from jaxharmo.harmonize.batch import find_volumes
 from jaxharmo.harmonize.harmonizer import Harmonizer
 from jaxharmo.harmonize.packaged import read_model, shipped, write_model
 from jaxharmo.harmonize.stablehlo import export_translation
-from jaxharmo.harmonize.textures import DomainTexture, Textures
+from jaxharmo.harmonize.textures import DomainTexture, Textures, describe
 from jaxharmo.translator import Translator
 
 TEXTURES = Textures(
@@ -157,11 +158,27 @@ def test_methods_say_where_their_style_comes_from(harmonizer, tmp_path):
         f"like {like.fingerprint}": harmonizer.method("A", like=like),
     }
     hu = volume()[1:].astype(np.float32)
-    results = [method.translate(hu) for method in methods.values()]
+    results = [method.translate(hu, "A") for method in methods.values()]
     for (label, method), result in zip(methods.items(), results, strict=True):
         assert method.derivation.style == label
         assert method.derivation.model == "small, step 7"
         assert sum(np.abs(result - other).max() < 0.01 for other in results) == 1
+
+
+def test_an_unknown_source_is_the_domain_nearest_in_texture(tmp_path):
+    window = SMALL.data.window
+    domains = {
+        name: describe([chest(128, noise)[0]], [0.7, 0.7], window)
+        for name, noise in {"A": 60, "B": 20, "C": 5}.items()
+    }
+    write_model(tmp_path / "m", translator(**STEERED), Textures(window=window, domains=domains))
+    steered = jaxharmo.load(tmp_path / "m")
+    hu = chest(128, 20)[0][None].astype(np.float32)
+    np.testing.assert_array_equal(steered(hu, 1, to="C"), steered(hu, 1, to="C", of="B"))
+    np.testing.assert_allclose(steered(hu, 1, to="B"), hu, atol=1e-3)
+    assert np.abs(steered(hu, 1, to="C", of="A") - steered(hu, 1, to="C")).max() > 0.01
+    with pytest.raises(InputError, match="of="):
+        steered(np.full((2, 64, 64), -1000.0), 1, to="C")
 
 
 FLAT = {"downsamples": 0, "residual": True, "detail_gain": 10.0, "instance_norm": False}

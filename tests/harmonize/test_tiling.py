@@ -10,6 +10,7 @@ from jaxharmo.translator import Translator
 MODELS = {
     "flat": {"downsamples": 0, "residual": True, "detail_gain": 10.0},
     "deep": {"downsamples": 2, "residual": False},
+    "filters": {"downsamples": 0, "filter_terms": 4},
 }
 
 

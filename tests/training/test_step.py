@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 from same_step import assert_same_step
-from small import TINY, make_batch, replace
+from small import STEERED, TINY, make_batch, replace
 
 from jaxharmo.models.networks import build, init
 from jaxharmo.ops.intensity import normalize
@@ -51,6 +51,25 @@ def changed(before, after):
         )
         for name in before
     }
+
+
+def test_what_a_config_leaves_out_is_not_trained():
+    config = replace(
+        TINY,
+        model=STEERED,
+        loss={"adversarial": 0.0, "style": 0.0, "diversity": 0.0, "texture": 0.0, "spectrum": 1.0},
+    )
+    state, step = setup(config)
+    after, metrics = jax.jit(step)(state, make_batch(TINY))
+    moved = changed(state.params, after.params)
+    assert [name for name, is_moved in moved.items() if is_moved] == ["generator"]
+    assert set(metrics) == {
+        f"generator/latent/{name}" for name in ("cycle", "spectrum_gap", "histogram_gap")
+    } | {"parameters/norm"}
+    assert float(after.changes.real_count.sum()) == 3 * config.train.batch_size
+    again, _ = jax.jit(step)(after, make_batch(TINY, seed=1))
+    # The styles move as soon as the filters are not zero.
+    assert changed(after.params, again.params)["mapping_network"]
 
 
 def test_every_network_is_trained(one_step):

@@ -182,7 +182,8 @@ def _patients_by_split(plan: Plan, used: set[str]) -> dict[str, list[str]]:
     for each in plan.series:
         if plan.keys[each.key] in used:
             for position in each.positions:
-                members[plan.splits.of(each, position)].add(plan.patients[each.patient])
+                if split := plan.splits.of(each, position):
+                    members[split].add(plan.patients[each.patient])
     return {split: sorted(found) for split, found in members.items()}
 
 

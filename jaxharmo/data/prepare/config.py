@@ -43,6 +43,8 @@ class PrepareConfig:
     """Patients that a domain must have."""
     min_slices: int = 1
     """Slices that a domain must have."""
+    split_gap: int = 0
+    """Slices left out between the blocks of a series where patients are too few to split by."""
 
     @property
     def masks(self) -> bool:
@@ -80,7 +82,7 @@ def check(config: PrepareConfig) -> PrepareConfig:
         limit = getattr(config, name)
         if limit is not None and not 0 <= limit[0] <= limit[1]:
             raise InputError(f"{name} {limit}: must be the least and the most, in mm")
-    for name in ("crop_margin", "min_lung", "min_patients", "min_slices"):
+    for name in ("crop_margin", "min_lung", "min_patients", "min_slices", "split_gap"):
         if not getattr(config, name) >= 0:
             raise InputError(f"{name} {getattr(config, name)}: must not be negative")
     return config

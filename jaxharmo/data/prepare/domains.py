@@ -123,3 +123,8 @@ def kernel_spelling(vendor: str, kernel: str) -> str:
 
 def _part(text: str) -> str:
     return clean(text)[:PART_LENGTH].strip()
+
+
+def scanner_of(domain: str) -> str:
+    """The part of a domain's name before its kernel; empty where it names a kernel alone."""
+    return domain.rpartition(SEPARATOR)[0]

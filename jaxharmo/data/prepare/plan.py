@@ -46,6 +46,9 @@ class Plan:
                     continue
                 acquisition = each.acquisition
                 for item in each.slices:
+                    split = self.splits.of(each, item.position)
+                    if split is None:
+                        continue
                     start = not slices or slices[-1].item.position != item.position
                     if size >= UNIT_BYTES and start:
                         yield Unit(number, domain, tuple(slices))
@@ -54,7 +57,7 @@ class Plan:
                     slices.append(
                         Planned(
                             item,
-                            self.splits.of(each, item.position),
+                            split,
                             self.patients[each.patient],
                             self.keys[each.key],
                             self.acquisitions[acquisition],
@@ -91,11 +94,18 @@ def make_plan(series: list[Series], skipped: list[Skipped], config: PrepareConfi
     kept = [each for each in kept if each.domain not in small]
     if not kept:
         return main_reason(skipped)
+    splits = make_splits(kept, config.split_gap)
+    skipped += [
+        Skipped(item.label, f"{SETTINGS}gap between splits", lost=False)
+        for each in kept
+        for item in each.slices
+        if splits.of(each, item.position) is None
+    ]
     names = sorted({each.domain for each in kept})
     return Plan(
         series=kept,
         skipped=skipped,
-        splits=make_splits(kept),
+        splits=splits,
         names=names,
         slugs=unique_slugs(names),
         patients=_pseudonyms("P", (each.patient for each in kept)),

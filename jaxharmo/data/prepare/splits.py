@@ -24,19 +24,20 @@ class Splits:
         """As the manifest names it."""
         return "patient" if self.by_patient else "slice block"
 
-    def of(self, series: Series, position: float) -> str:
-        """The split of the slice of ``series`` at ``position``."""
+    def of(self, series: Series, position: float) -> str | None:
+        """The split of the slice of ``series`` at ``position``; None in a gap between blocks."""
         if self.by_patient:
             return self.by_patient[series.patient]
-        return self.by_position[series.acquisition][position]
+        return self.by_position[series.acquisition].get(position)
 
 
-def make_splits(series: Sequence[Series]) -> Splits:
+def make_splits(series: Sequence[Series], gap: int = 0) -> Splits:
     """Split by patient, stratified by domain, where at least two domains have patients enough.
 
     A domain needs three patients to be in every split; those of a smaller one all go to training,
     and a warning says so. Where fewer than two domains (or not the only one) are complete that
-    way, nothing could be judged, and slice blocks are taken instead, with a warning.
+    way, nothing could be judged, and slice blocks are taken instead, ``gap`` slices apart, with a
+    warning.
     """
     domains_of: dict[str, set[str]] = defaultdict(set)
     for item in series:
@@ -55,7 +56,7 @@ def make_splits(series: Sequence[Series]) -> Splits:
         positions[item.acquisition].update(item.positions)
     return Splits(
         by_patient={},
-        by_position={key: split_positions(found) for key, found in positions.items()},
+        by_position={key: split_positions(found, gap) for key, found in positions.items()},
         warnings=(
             f"{len(domains_of)} patients are too few to split by patient: every series is cut into "
             "blocks of slices instead, so figures on the test split are not those of new patients",
@@ -87,11 +88,17 @@ def split_patients(domains_of: dict[str, set[str]]) -> dict[str, str]:
     return result
 
 
-def split_positions(positions: Iterable[float]) -> dict[float, str]:
-    """Position -> split: contiguous blocks along the normal, in the order of ``SPLITS``."""
+def split_positions(positions: Iterable[float], gap: int = 0) -> dict[float, str]:
+    """Position -> split: contiguous blocks along the normal, in the order of ``SPLITS``.
+
+    Between blocks ``gap`` positions belong to none, where there are enough for all splits without
+    them: neighbouring slices show much the same.
+    """
     ordered = sorted(set(positions))
-    names = [split for split, count in _quotas(len(ordered)).items() for _ in range(count)]
-    return dict(zip(ordered, names, strict=True))
+    gap = gap if len(ordered) - 2 * gap >= len(SPLITS) else 0
+    quotas = _quotas(len(ordered) - 2 * gap)
+    names = [name for split, count in quotas.items() for name in [split] * count + [None] * gap]
+    return {place: name for place, name in zip(ordered, names, strict=False) if name}
 
 
 def _quotas(count: int) -> dict[str, int]:

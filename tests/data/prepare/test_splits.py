@@ -32,6 +32,16 @@ def test_positions_are_split_into_contiguous_blocks():
     assert set(split_positions([1.0, 2.0]).values()) == {"train"}
 
 
+def test_gaps_between_blocks_belong_to_no_split():
+    splits = split_positions(range(24), gap=2)
+    blocks = {name: [p for p in range(24) if splits.get(p) == name] for name in SPLITS}
+    assert blocks["train"] == list(range(14))
+    assert blocks["validation"] == [16, 17]
+    assert blocks["test"] == [20, 21, 22, 23]
+    # Without a slice to spare there are no gaps.
+    assert len(split_positions(range(4), gap=2)) == 4
+
+
 def write_patients(source, counts):
     for kernel, count in counts.items():
         for number in range(count):
