@@ -17,4 +17,5 @@ def get_config() -> Config:
     """The demo's config, shorter."""
     config = demo.get_config()
     rhythm = dataclasses.replace(config.train, steps=300, checkpoint_every=50, sample_every=150)
-    return dataclasses.replace(config, train=rhythm)
+    optim = dataclasses.replace(config.optim, cosine_steps=rhythm.steps)
+    return dataclasses.replace(config, optim=optim, train=rhythm)

@@ -100,13 +100,13 @@ class Harmonizer:
         if not (np.isfinite(spacing_mm).all() and np.min(spacing_mm) > 0):
             raise InputError(f"spacing {spacing_mm}: must be positive, mm")
         if of is None and self.translator.needs_source:
-            of = self._recognise(volume_hu)
+            of = self._recognise(volume_hu, float(np.atleast_1d(spacing_mm)[-1]))
         return self.translate(volume_hu, of, style=self.style(to, seed=seed, like=like))
 
-    def _recognise(self, volume_hu: Num[np.ndarray, "z h w"]) -> str:
+    def _recognise(self, volume_hu: Num[np.ndarray, "z h w"], spacing: float) -> str:
         numbers = np.linspace(0, len(volume_hu) - 1, LOOKED_AT).round().astype(int)
         some = volume_hu[np.unique(numbers)].astype(np.float32)
-        found = self.textures.recognise(some) if self.textures else ""
+        found = self.textures.recognise(some, spacing) if self.textures else ""
         if not found:
             raise InputError("the volume's own domain is not known; name it with of=…")
         return found

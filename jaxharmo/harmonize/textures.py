@@ -42,6 +42,7 @@ MARGIN = 5
 """Pixels, about twice the width of the widest Gaussian."""
 LOOKED_AT = 8
 """Slices of a series whose texture tells of all."""
+_SPACING_FACTOR = 1.25
 _SLICES = 16
 _LEAST_PIXELS = 500
 _LEAST_SD = 0.1
@@ -59,6 +60,11 @@ class DomainTexture:
     slices: int
     spacing: tuple[float, float]
     """Smallest and largest distance of pixels, mm."""
+
+    def has_spacing(self, spacing: float) -> bool:
+        """Whether pixels at this distance, mm, are like those of the domain."""
+        low, high = self.spacing
+        return low / _SPACING_FACTOR <= spacing <= high * _SPACING_FACTOR
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,20 +92,19 @@ class Textures:
         name = min(distances, key=lambda name: np.nan_to_num(distances[name], nan=math.inf))
         return name, distances[name]
 
-    def recognise(self, slices: Iterable[Image]) -> str:
+    def recognise(self, slices: Iterable[Image], spacing: float) -> str:
         """The domain whose texture is nearest to that of slices, HU; empty where none shows tissue.
 
-        However far it lies.
+        However far it lies; but among those with pixels like these, ``spacing`` mm, if there are.
         """
-        name, distance = self.nearest([texture(hu, segment(hu), self.window) for hu in slices])
+        alike = {name: each for name, each in self.domains.items() if each.has_spacing(spacing)}
+        among = dataclasses.replace(self, domains=alike or self.domains)
+        name, distance = among.nearest([texture(hu, segment(hu), self.window) for hu in slices])
         return name if math.isfinite(distance) else ""
 
     def has_spacing(self, spacing: float) -> bool:
         """Whether pixels at this distance, mm, are like those of some training domain."""
-        return any(
-            domain.spacing[0] / 1.25 <= spacing <= domain.spacing[1] * 1.25
-            for domain in self.domains.values()
-        )
+        return any(domain.has_spacing(spacing) for domain in self.domains.values())
 
 
 def texture(hu: Image, tissue: Tissue, window: tuple[float, float]) -> Texture:

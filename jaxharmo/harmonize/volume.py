@@ -142,7 +142,7 @@ def _start(volume: Volume, method: Method, origin: str) -> str:
     if method.textures:
         numbers = np.unique(np.linspace(0, len(volume) - 1, LOOKED_AT).round().astype(int))
         slices = [volume.read(int(number))[1] for number in numbers]
-        found = method.textures.recognise([_as_seen(each) for each in slices])
+        found = method.textures.recognise([_as_seen(each) for each in slices], volume.spacing)
     if not found:
         raise InputError(
             "the model has to know the source's domain, and neither headers nor texture tell; "
