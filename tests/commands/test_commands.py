@@ -130,6 +130,12 @@ def test_harmonize_writes_a_series(trained, tmp_path):
     write_series(tmp_path / "in", slices=3)
     target = "PHANTOM Ellipse -- B30f"
     words = ("harmonize", "--workdir", workdir, "--to", target, tmp_path / "in", tmp_path / "out")
+    # Its kernel is none of the phantom's, and it shows no tissue that would tell.
+    code, _, said = jaxharmo(*words)
+    assert code == 2
+    assert "name it with --from" in said.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+    words += ("--from", "PHANTOM Ellipse -- B70f")
     code, out, said = jaxharmo(*words)
     assert code == 0, said
     assert not re.search("|".join(SECRETS), out + said)

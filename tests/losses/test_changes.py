@@ -26,11 +26,13 @@ def history(translate, steps=40):
     """The sums after steps from noise (domain 0) to smoothed noise (domain 1)."""
     changes = Changes.empty(2)
     first, second = jnp.zeros(BATCH, int), jnp.ones(BATCH, int)
-    for step in range(steps):
+
+    def add(step, changes):
         source, *references = (noise(3 * step + k) for k in range(3))
         references = tuple(smooth(image) for image in references)
-        changes = remember(changes, source, first, references, second, translate(source))
-    return changes
+        return remember(changes, source, first, references, second, translate(source))
+
+    return jax.jit(lambda changes: jax.lax.fori_loop(0, steps, add, changes))(changes)
 
 
 def losses(images, changes, same=SAME):
