@@ -153,7 +153,7 @@ def test_harmonize_writes_a_series(trained, tmp_path):
         assert np.isfinite(dataset.pixel_array).all()
     sidecar = json.loads((tmp_path / "out" / "harmonization.json").read_text())
     assert sidecar["to"] == target
-    assert "not trained on" in sidecar["warnings"][0]
+    assert "unlike those of the training" in sidecar["warnings"][0]
     textures = json.loads((workdir / "textures.json").read_text())["domains"]
     assert textures["PHANTOM Ellipse -- B70f"]["mean"][0] > textures[target]["mean"][0] + 0.1
     unknown = ("harmonize", "--workdir", workdir, "--to", "B99", tmp_path / "in", tmp_path / "x")
