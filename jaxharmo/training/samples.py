@@ -42,7 +42,11 @@ def build_sample_grid(
 
         translations = jax.lax.map(towards, styles)
         following = jnp.roll(domains, -1)
-        own_style = apply(networks, params, "style_encoder", central, domains)
+        own_style = (
+            apply(networks, params, "style_encoder", central, domains)
+            if config.model.latent_dim
+            else styles
+        )
         there = translations[following, domains]
         cycle = translate(networks, config, params, there, to=own_style, of=styles[following])
         rows = [images, *translations, cycle]
