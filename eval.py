@@ -7,7 +7,7 @@ from typing import Literal
 
 import tyro
 
-from jaxharmo import flags, runtime
+from jaxharmo import flags
 from jaxharmo.config import EvalConfig, read_config
 from jaxharmo.evaluation.compare import compare_runs
 from jaxharmo.experiment import evaluate_run
@@ -43,7 +43,6 @@ class Compare:
 
 def main() -> None:
     """Flags -> config -> evaluate, or compare."""
-    runtime.keep_compilations()
     args = sys.argv[1:]
     if any(word.split("=")[0] == "--compare" for word in args):
         wanted = flags.parse(Compare, args)

@@ -232,7 +232,7 @@ def test_the_real_pass_and_r1_stay_float32():
         networks = build(config)
         params = init(networks, config, jax.random.key(0))
         examples = prepare_inputs(jnp.int32(0), make_batch(TINY), config).examples
-        guide = build_guides(networks)["latent"]
+        guide = build_guides(networks, config)["latent"]
         run = jax.jit(
             lambda params, e, g=guide, n=networks: discriminator_objective(params, e, g, n, TINY)
         )
