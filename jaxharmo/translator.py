@@ -54,6 +54,8 @@ class Translator:
         self.domains = config.data.domains
         self.precision = precision
         self._params = params
+        # A steered translation asks for its source's at every batch.
+        self._means: dict[str, Style] = {}
         wanted = config.eval.batch_size
         devices = jax.local_devices()[:wanted]
         mesh = jax.make_mesh(
@@ -90,7 +92,9 @@ class Translator:
 
     def mean_style(self, to: str) -> Style:
         """The domain's style: the mapping network's mean over 256 latents of a fixed seed."""
-        return self._mapped(to, _STYLE_SAMPLES, 0).mean(0)
+        if to not in self._means:
+            self._means[to] = self._mapped(to, _STYLE_SAMPLES, 0).mean(0)
+        return self._means[to]
 
     def latent_style(self, to: str, seed: int) -> Style:
         """One style of the domain, drawn by ``seed``."""

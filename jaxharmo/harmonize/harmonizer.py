@@ -18,8 +18,8 @@ from jaxharmo.harmonize.derivation import Derivation, Method
 from jaxharmo.harmonize.packaged import find_model, is_packaged, read_model
 from jaxharmo.harmonize.quality import Quality
 from jaxharmo.harmonize.textures import (
-    LOOKED_AT,
     Textures,
+    looked_at,
     measure_shards,
     read_textures,
     write_textures,
@@ -104,8 +104,7 @@ class Harmonizer:
         return self.translate(volume_hu, of, style=self.style(to, seed=seed, like=like))
 
     def _recognise(self, volume_hu: Num[np.ndarray, "z h w"], spacing: float) -> str:
-        numbers = np.linspace(0, len(volume_hu) - 1, LOOKED_AT).round().astype(int)
-        some = volume_hu[np.unique(numbers)].astype(np.float32)
+        some = volume_hu[looked_at(len(volume_hu))].astype(np.float32)
         found = self.textures.recognise(some, spacing) if self.textures else ""
         if not found:
             raise InputError("the volume's own domain is not known; name it with of=…")

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import ndimage
 
 from jaxharmo.data.manifest import choose_domains, read_manifest
@@ -40,10 +40,9 @@ SPREAD = 0.2
 much, and a training set may hold few of them."""
 MARGIN = 5
 """Pixels, about twice the width of the widest Gaussian."""
-LOOKED_AT = 8
-"""Slices of a series whose texture tells of all."""
 _SPACING_FACTOR = 1.25
 _SLICES = 16
+_LOOKED_AT = 8
 _LEAST_PIXELS = 500
 _LEAST_SD = 0.1
 
@@ -105,6 +104,11 @@ class Textures:
     def has_spacing(self, spacing: float) -> bool:
         """Whether pixels at this distance, mm, are like those of some training domain."""
         return any(domain.has_spacing(spacing) for domain in self.domains.values())
+
+
+def looked_at(count: int) -> Int[np.ndarray, "n"]:
+    """Which of ``count`` slices of a series tell of the texture of all: at most 8, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, _LOOKED_AT).round().astype(int))
 
 
 def texture(hu: Image, tissue: Tissue, window: tuple[float, float]) -> Texture:

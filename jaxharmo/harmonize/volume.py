@@ -16,7 +16,7 @@ from jaxharmo.errors import InputError
 from jaxharmo.harmonize.derivation import Derivation, Method, tool_version
 from jaxharmo.harmonize.quality import Quality, as_lines, is_far
 from jaxharmo.harmonize.stream import overlapped
-from jaxharmo.harmonize.textures import LOOKED_AT
+from jaxharmo.harmonize.textures import looked_at
 
 SIDECAR_VERSION = 1
 Report = Callable[[str], object]
@@ -140,8 +140,7 @@ def _start(volume: Volume, method: Method, origin: str) -> str:
         return origin
     found = ""
     if method.textures:
-        numbers = np.unique(np.linspace(0, len(volume) - 1, LOOKED_AT).round().astype(int))
-        slices = [volume.read(int(number))[1] for number in numbers]
+        slices = [volume.read(number)[1] for number in looked_at(len(volume)).tolist()]
         found = method.textures.recognise([_as_seen(each) for each in slices], volume.spacing)
     if not found:
         raise InputError(
