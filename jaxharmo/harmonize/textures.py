@@ -107,7 +107,7 @@ class Textures:
 
 
 def looked_at(count: int) -> Int[np.ndarray, "n"]:
-    """Which of ``count`` slices of a series tell of the texture of all: at most 8, evenly spread."""
+    """Which of the ``count`` slices of a series tell of its texture: 8 at most, evenly spread."""
     return np.unique(np.linspace(0, count - 1, _LOOKED_AT).round().astype(int))
 
 
