@@ -17,6 +17,7 @@ from jaxharmo.ops.glcm import GlcmConfig, check_features
 from jaxharmo.typed import build
 
 FILE_NAME = "config.json"
+Aggregation = Literal["mean", "max", "noise", "separation", "attention", "frobenius"]
 Baseline = Literal["histogram", "spectral", "spectral_paired", "combat"]
 FORMAT_VERSION = 1
 
@@ -40,40 +41,80 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """Widths and depths of the StarGAN v2 networks."""
+class PublishedGenerator:
+    """Encoder and AdaIN decoder of StarGAN v2, given the target's style."""
 
-    width: int = 32
-    """Channels at full resolution; doubled by every downsampling."""
-    max_width: int = 512
-    """Upper limit of the channels of a convolution."""
+    kind: Literal["published"] = "published"
     downsamples: int = 4
-    """Halvings of the resolution in the generator."""
+    """Halvings of the resolution."""
     bottleneck: int = 2
     """Residual blocks at the lowest resolution, before and again after the style enters."""
+
+    def __post_init__(self):
+        if self.downsamples < 0:
+            raise ValueError("downsamples must not be negative")
+        if self.bottleneck < 1:
+            raise ValueError("bottleneck must be at least 1")
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of an image must be multiples of it."""
+        return 2**self.downsamples
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FilterGenerator:
+    """A filter and a residual network, given how the target's style differs from the source's.
+
+    From one kernel to another it is the ratio of gains that counts. A translation needs to know the
+    source's domain, and into its own it changes nothing.
+    """
+
+    kind: Literal["filter"] = "filter"
+    terms: int = 8
+    """Terms of the filter's logarithmic gain."""
+    residual_width: int = 8
+    """Channels of the residual network; 0 leaves it out."""
+
+    def __post_init__(self):
+        if self.terms < 2:
+            raise ValueError("terms must be at least 2")
+        if self.residual_width < 0:
+            raise ValueError("residual_width must not be negative")
+
+    @property
+    def multiple(self) -> int:
+        """Images of any height and width."""
+        return 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The networks: generator, mapping network, style encoder, discriminator."""
+
+    generator: PublishedGenerator | FilterGenerator = PublishedGenerator()
+    """Its kind decides what a style is. Published: a code that the mapping network and the style
+    encoder make whole. Filter: a row of a learned table for each domain, to which latents and
+    images add the spread within the domain."""
+    sees: Literal["image", "detail"] = "image"
+    """What discriminator and style encoder look at: the image down to one vector, as published, or
+    patches of its detail at several resolutions."""
+    width: int = 32
+    """Channels at full resolution; doubled by every halving."""
+    max_width: int = 512
+    """Upper limit of the channels of a convolution."""
     style_dim: int = 64
     """Length of a style code."""
     latent_dim: int = 16
-    """Length of the normal latent that the mapping network takes; 0: a domain has one style, a row
-    of a learned table, and no update is guided by references."""
-    steering: Literal["target", "difference"] = "target"
-    """What the generator is given: the target's style, as published, or how it differs from the
-    source's, since from one kernel to another it is the ratio of gains that counts. A translation
-    then needs to know the source's domain, and into its own it changes nothing."""
+    """Length of the normal latent that the mapping network takes; 0: a domain has one style, and no
+    update is guided by references."""
     mapping_width: int = 512
     """Width of the mapping network's hidden layers."""
-    residual: bool = False
-    """The generator's output is added to its input and starts at zero."""
-    detail_gain: float = 0.0
-    """Networks also see the image's fine detail (3×3 high-pass) times this gain, and a residual
-    generator's output is divided by it: kernels differ by a few hundredths of the window. 0: off,
-    as published."""
-    filter_terms: int = 0
-    """Terms of a generator that filters (``models/filters.py``) in place of the published one; it
-    has no use for widths, blocks and norms. 0: off."""
-    instance_norm: bool = True
-    """Instance normalisation in the generator, as published; without it a style scales and shifts
-    features only, and a translation does not depend on how much of the slice is in view."""
+
+    @property
+    def by_difference(self) -> bool:
+        """Whether a translation depends on the domain that it starts from."""
+        return isinstance(self.generator, FilterGenerator)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,12 +125,18 @@ class TextureConfig:
     """Soft binning, range and offsets of the GLCMs."""
     features: tuple[str, ...] = ("contrast",)
     """Haralick features compared."""
-    compare: Literal["cycle", "reference", "both"] = "cycle"
-    """Cycle reconstruction with source (published), translation with reference, or both."""
+    compare: Literal["changes", "cycle", "reference"] = "changes"
+    """What translation changes with how the domains differ (``losses/changes.py``); the cycle's
+    reconstruction with the source (published); or the translation with references."""
+    resolutions: int = 4
+    """Of changes: the image and so many bands of its detail less one (``ops/pyramid.py``)."""
     normalization: Literal["relative", "range"] = "relative"
-    """Of a grid of differences: by the real image's feature, or by the grid's range (published)."""
-    aggregation: Literal["attention", "mean", "max", "frobenius"] = "attention"
-    """How the 4×4 grid of differences becomes one number."""
+    """Of cycle and reference: differences by the real image's feature, or by the range of their
+    grid (published)."""
+    aggregation: Aggregation = "noise"
+    """How cells become one number: mean, max; of changes, weights by the noise of a cell or by how
+    well it separates the domains; trained attention (published); of cycle and reference, the
+    Frobenius norm."""
     crop: int = 256
     """Side of the central square that is compared, pixels."""
 
@@ -97,6 +144,13 @@ class TextureConfig:
         if not self.features:
             raise ValueError("texture.features is empty; leave the loss out with loss.texture 0")
         check_features(self.features)
+        missing = {"changes": ("frobenius",)}.get(self.compare, ("noise", "separation"))
+        if self.aggregation in missing:
+            raise ValueError(
+                f"texture.aggregation {self.aggregation} is not for texture.compare {self.compare}"
+            )
+        if self.resolutions < 1:
+            raise ValueError("texture.resolutions must be at least 1")
         if len(self.glcm.offsets) != 16:
             raise ValueError("texture.glcm.offsets must be 16 steps: 4 angles of 4 distances each")
 
@@ -256,15 +310,9 @@ def check(config: Config) -> Config:
             data.crop >= 16 and data.crop & (data.crop - 1) == 0,
             "must be a power of two, at least 16",
         ),
-        "model.downsamples": (
-            model.downsamples >= 0 and 2**model.downsamples * 4 <= data.crop,
+        "model.generator.downsamples": (
+            model.generator.multiple * 4 <= data.crop,
             "must leave at least 4 pixels of a crop",
-        ),
-        "model.bottleneck": (model.bottleneck >= 1, "must be at least 1"),
-        "model.detail_gain": (model.detail_gain >= 0, "must not be negative"),
-        "model.filter_terms": (
-            model.filter_terms == 0 or (model.filter_terms >= 2 and model.downsamples == 0),
-            "must be at least 2, with model.downsamples 0; or 0",
         ),
         "model.latent_dim": (model.latent_dim >= 0, "must not be negative"),
         "texture.crop": (

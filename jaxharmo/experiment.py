@@ -73,7 +73,7 @@ def train_run(config: Config, workdir: Path, data: Path | None) -> int:
     _check_evaluable(domains, config.eval.split, shards)
     if has_checkpoints(workdir):
         _check_unchanged(read_config(workdir), resolved, workdir)
-    sources = sample_sources(shards, domains, resolved.data, 2**config.model.downsamples)
+    sources = sample_sources(shards, domains, resolved.data, config.model.generator.multiple)
     if runtime.is_main_process():
         write_config(workdir, resolved)
     train, settings = resolved.train, resolved.data

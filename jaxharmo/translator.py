@@ -24,6 +24,8 @@ from jaxharmo.ops.intensity import Window, normalize
 
 Precision = Literal["float32", "bfloat16"]
 Style = Float[np.ndarray, "s"]
+Steering = Float[np.ndarray, "2 s"]
+"""The style to reach, and the style to start from."""
 
 CT_FLOOR = -1024.0
 """HU at which the scale of a CT begins; what lies below is padding."""
@@ -66,7 +68,7 @@ class Translator:
         self._generator: Any = jax.device_put(params["generator"], self._everywhere)
         train = dataclasses.replace(config.train, compute_dtype=precision)
         networks = build(dataclasses.replace(config, train=train))
-        self._styles = jax.jit(partial(_styles, networks))
+        self._map = jax.jit(networks.mapped_style)
         self._encode = jax.jit(partial(_encode, networks, config.data.window))
         self._translate = jax.jit(partial(_translate, networks, config))
 
@@ -114,9 +116,8 @@ class Translator:
         data = self.config.data
         crops = body_crops(hu, data.crop, data.window[0])
         domains = np.full(_CROPS, domain, np.int32)
-        encoder = self._params["style_encoder"]
         styles = [
-            np.asarray(self._encode(encoder, batch, domains))[:count]
+            np.asarray(self._encode(self._params, batch, domains))[:count]
             for batch, count in _batches(crops, _CROPS)
         ]
         return np.concatenate(styles).mean(0)
@@ -124,36 +125,39 @@ class Translator:
     @property
     def needs_source(self) -> bool:
         """Whether a translation depends on the domain that it starts from."""
-        return self.config.model.steering == "difference"
+        return self.config.model.by_difference
 
-    def steered(self, style: Style, of: str | None) -> Style:
-        """What leads slices of the domain ``of`` to a style: ``translate`` takes it.
+    def steering(self, to: Style, of: Style | str | None) -> Steering:
+        """What leads slices to a style: ``translate`` takes it.
 
-        The style itself, unless ``needs_source``: then less the mean style of ``of``, and
-        ``InputError`` where that is no domain of the model.
+        ``of`` is their own style, or a domain that stands for its mean style. Models that do not
+        need it (``needs_source``) leave it out of account; for others it is an ``InputError`` where
+        it is None or no domain of the model.
         """
         if not self.needs_source:
-            return style
+            return np.stack([to, np.zeros_like(to)])
         if of is None:
             raise InputError("this model needs to know the source's domain; name it")
-        return style - self.mean_style(of)
+        return np.stack([to, self.mean_style(of) if isinstance(of, str) else of])
 
-    def translate(self, hu: Num[np.ndarray, "n h w"], style: Style) -> Float[np.ndarray, "n h w"]:
-        """Translate slices of any size to a style (see ``steered``), HU in and out, float32.
+    def translate(
+        self, hu: Num[np.ndarray, "n h w"], steering: Steering
+    ) -> Float[np.ndarray, "n h w"]:
+        """Translate slices of any size (see ``steering``), HU in and out, float32.
 
         Voxels outside the training window are returned as they are. Over the last ``HANDOVER`` HU
         below its upper end the translation fades into the source (smoothstep); likewise above its
         lower end, unless that is the floor of the CT scale: nothing but padding lies below it.
         Translations are not clipped to the window, but to the floor, as scanners do.
         """
-        target = jax.device_put(np.asarray(style, np.float32), self._everywhere)
+        styles = jax.device_put(np.asarray(steering, np.float32), self._everywhere)
         running: deque[tuple[Array, int]] = deque()
         translated = np.empty(hu.shape, np.float32)
         done = 0
         for batch, count in [*_batches(hu, self._batch), (None, 0)]:
             if batch is not None:
                 placed = jax.device_put(batch, self._split)
-                running.append((self._translate(self._generator, placed, target), count))
+                running.append((self._translate(self._generator, placed, styles), count))
             # One batch computes while the one before comes back.
             while len(running) > (batch is not None):
                 result, count = running.popleft()
@@ -161,23 +165,23 @@ class Translator:
                 done += count
         return translated
 
-    def bound(self, style: Style) -> Callable[[Float[Array, "n h w"]], Float[Array, "n h w"]]:
-        """``translate`` to one style as a pure function for JAX to trace; weights are constants."""
+    def bound(self, steering: Steering) -> Callable[[Float[Array, "n h w"]], Float[Array, "n h w"]]:
+        """``translate`` as a pure function for JAX to trace; steering and weights are constants."""
         # Off the devices: what is placed on several of them would only run on as many.
-        weights, constant = jax.tree.map(np.asarray, (self._generator, style))
+        weights, constant = jax.tree.map(np.asarray, (self._generator, steering))
         return lambda hu: self._translate(weights, hu, constant)
 
     def __call__(
         self, hu: Num[np.ndarray, "n h w"], to: str, of: str | None = None
     ) -> Float[np.ndarray, "n h w"]:
-        """Translate slices to the mean style of a domain; see ``steered`` and ``translate``."""
-        return self.translate(hu, self.steered(self.mean_style(to), of))
+        """Translate slices to the mean style of a domain; see ``steering`` and ``translate``."""
+        return self.translate(hu, self.steering(self.mean_style(to), of))
 
     def _mapped(self, to: str, count: int, seed: int) -> Float[np.ndarray, "n s"]:
         domain = self.check_domain(to)
         latents = jax.random.normal(jax.random.key(seed), (count, self.config.model.latent_dim))
         domains = np.full(count, domain, np.int32)
-        return np.asarray(self._styles(self._params["mapping_network"], latents, domains))
+        return np.asarray(self._map(self._params, latents, domains))
 
 
 def load_translator(
@@ -222,40 +226,33 @@ def _batches(
         yield np.pad(batch, ((0, missing), (0, 0), (0, 0)), mode="edge"), len(batch)
 
 
-def _styles(
-    networks: Networks, params: dict, latents: Float[Array, "n z"], domains: Int[Array, "n"]
-) -> Float[Array, "n s"]:
-    return jnp.asarray(networks.mapping_network.apply({"params": params}, latents, domains))
-
-
 def _encode(
     networks: Networks,
     window: Window,
-    params: dict,
+    params: Params,
     hu: Float[Array, "n c c"],
     domains: Int[Array, "n"],
 ) -> Float[Array, "n s"]:
     images = normalize(hu, window)[..., None]
-    return jnp.asarray(networks.style_encoder.apply({"params": params}, images, domains))
+    return networks.encoded_style(params, images, domains)
 
 
 def _translate(
     networks: Networks,
     config: Config,
-    params: dict,
+    generator: dict,
     hu: Float[Array, "n h w"],
-    style: Float[Array, "s"],
+    steering: Float[Array, "2 s"],
 ) -> Float[Array, "n h w"]:
     window = config.data.window
     height, width = hu.shape[1:]
-    multiple = 2**config.model.downsamples
+    multiple = config.model.generator.multiple
     padding = ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0))
     image = normalize(hu, window)[..., None]
     if multiple > 1:
         image = jnp.pad(image, padding, mode="edge")
-    styles = jnp.broadcast_to(style, (hu.shape[0], *style.shape))
-    made = networks.generator.apply({"params": params}, image, styles)
-    made = jnp.asarray(made)[:, :height, :width, 0]
+    to, of = (jnp.broadcast_to(style, (len(hu), len(style))) for style in steering)
+    made = networks.translate({"generator": generator}, image, to, of)[:, :height, :width, 0]
     translated = (made + 1) * ((window[1] - window[0]) / 2) + window[0]
     return _hand_over(hu, jnp.maximum(translated, CT_FLOOR), window)
 

@@ -12,14 +12,16 @@ from jaxharmo.errors import InputError
 def build(kind: Any, value: Any, where: str) -> Any:
     """``value`` as the annotated type ``kind``; ``InputError`` naming the place where it is not.
 
-    Knows dataclasses, literals, tuples, lists, dicts with text as keys, plain types, and any of
-    these or None.
+    Knows dataclasses, unions of them told apart by a field ``kind``, literals, tuples, lists, dicts
+    with text as keys, plain types, and any of these or None.
     """
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind, value, where)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal and value in arguments:
         return value
+    if origin is types.UnionType and all(dataclasses.is_dataclass(each) for each in arguments):
+        return _tagged(arguments, value, where)
     if origin is types.UnionType and types.NoneType in arguments:
         (kind,) = (each for each in arguments if each is not types.NoneType)
         return None if value is None else build(kind, value, where)
@@ -37,6 +39,15 @@ def build(kind: Any, value: Any, where: str) -> Any:
     elif not isinstance(kind, types.GenericAlias) and type(value) is kind:
         return value
     raise InputError(f"{where}: {value!r} is not {getattr(kind, '__name__', kind)}")
+
+
+def _tagged(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+    """The dataclass whose default of ``kind`` the value's ``kind`` names."""
+    by_tag = {kind.kind: kind for kind in kinds}
+    tag = value.get("kind") if isinstance(value, dict) else None
+    if tag not in by_tag:
+        raise InputError(f"{where}.kind: {tag!r} is none of {', '.join(by_tag)}")
+    return _dataclass(by_tag[tag], value, where)
 
 
 def _dataclass(kind: Any, value: Any, where: str) -> Any:

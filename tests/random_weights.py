@@ -21,7 +21,9 @@ def random_weights(config, seed=0, last=1.0):
     generator = weights["generator"]
     if "fine" in generator:
         # Gains are exponentials of what comes out.
-        finals, last = generator.values(), last / 20
+        finals = [generator[name] for name in ("fine", "coarse", "offset")]
+        finals += [generator.get("residual", {}).get("correction", {})]
+        last /= 20
     else:
         finals = [layer for layer in generator.values() if layer.get("bias", np.ones(2)).size == 1]
     for final in finals:

@@ -7,9 +7,11 @@ import numpy as np
 from jaxharmo.config import (
     Config,
     DataConfig,
+    FilterGenerator,
     LossConfig,
     ModelConfig,
     OptimConfig,
+    PublishedGenerator,
     TextureConfig,
     TrainConfig,
 )
@@ -18,15 +20,14 @@ from jaxharmo.ops.glcm import GlcmConfig
 SMALL = Config(
     data=DataConfig(crop=32, domains=("A", "B", "C")),
     model=ModelConfig(
+        generator=PublishedGenerator(downsamples=1, bottleneck=1),
         width=4,
         max_width=8,
-        downsamples=1,
-        bottleneck=1,
         style_dim=6,
         latent_dim=5,
         mapping_width=8,
     ),
-    texture=TextureConfig(glcm=GlcmConfig(levels=16)),
+    texture=TextureConfig(glcm=GlcmConfig(levels=16), compare="cycle", aggregation="attention"),
     loss=LossConfig(diversity_steps=10),
     optim=OptimConfig(learning_rate=1e-3, mapping_learning_rate=1e-4, weight_decay=0.0, ema=0.9),
     train=TrainConfig(
@@ -36,12 +37,11 @@ SMALL = Config(
 
 
 STEERED = {
-    "downsamples": 0,
+    "generator": FilterGenerator(terms=2, residual_width=2),
+    "sees": "detail",
     "latent_dim": 0,
-    "steering": "difference",
-    "filter_terms": 2,
 }
-"""Fields of ``model``: filters steered by the difference of styles."""
+"""Fields of ``model``: the filter generator, a domain of one style."""
 
 
 def replace(config, **sections):
@@ -55,7 +55,11 @@ def replace(config, **sections):
     )
 
 
-TINY = replace(SMALL, data={"crop": 16}, model={"downsamples": 0})
+TINY = replace(
+    SMALL,
+    data={"crop": 16},
+    model={"generator": PublishedGenerator(downsamples=0, bottleneck=1)},
+)
 """For tests that compile whole steps: its step compiles in two thirds of the time."""
 
 

@@ -32,9 +32,9 @@ def test_any_size_and_number_of_slices(hu):
 
 
 def test_a_generator_that_changes_nothing_keeps_every_value(hu):
-    config = replace(SMALL, model={"residual": True})
+    config = replace(SMALL, model=STEERED)
     weights = random_weights(config, last=0)
-    np.testing.assert_allclose(Translator(config, weights, 0)(hu, "A"), hu, atol=1e-3)
+    np.testing.assert_allclose(Translator(config, weights, 0)(hu, "A", of="B"), hu, atol=1e-3)
 
 
 def test_what_lies_outside_the_window_is_untouched(hu):
@@ -75,8 +75,11 @@ def test_styles_are_values(hu):
     spread = many.std(0) / np.sqrt(len(many))
     assert (np.abs(many.mean(0) - mean) < 6 * spread).all()
     assert np.abs(many[0] - many[1]).max() > 1e-4
-    np.testing.assert_array_equal(translator(hu, "B"), translator.translate(hu, mean))
-    assert np.abs(translator.translate(hu, many[0]) - translator(hu, "A")).max() > 1
+    np.testing.assert_array_equal(
+        translator(hu, "B"), translator.translate(hu, translator.steering(mean, None))
+    )
+    other = translator.translate(hu, translator.steering(many[0], None))
+    assert np.abs(other - translator(hu, "A")).max() > 1
 
 
 def test_a_model_steered_by_differences_starts_from_the_source(hu):
@@ -99,8 +102,7 @@ def test_a_reference_style_is_the_mean_over_its_crops(hu):
     assert crops.shape[1:] == (32, 32)
     images = normalize(crops, config.data.window)[..., None]
     domains = np.full(len(crops), 1)
-    params = {"params": translator.params["style_encoder"]}
-    styles = networks.style_encoder.apply(params, images, domains)
+    styles = networks.encoded_style(translator.params, images, domains)
     np.testing.assert_allclose(
         translator.reference_style(hu, of="B"), np.mean(styles, 0), rtol=1e-4, atol=1e-5
     )
@@ -116,14 +118,13 @@ def test_one_compilation_a_size(hu):
 
 
 def test_bfloat16_is_near(hu):
-    config = replace(SMALL, model={"residual": True, "instance_norm": False})
-    weights = random_weights(config, last=0.05)
+    weights = random_weights(SMALL)
     exact, rough = (
-        Translator(config, weights, 7, precision=name)(hu, "A") for name in ("float32", "bfloat16")
+        Translator(SMALL, weights, 7, precision=name)(hu, "A") for name in ("float32", "bfloat16")
     )
     change = np.abs(exact - hu)[:, 2:]
     assert change.mean() > 5
-    assert 0 < np.abs(exact - rough).mean() < 0.01 * change.mean()
+    assert 0 < np.abs(exact - rough).mean() < 0.02 * change.mean()
 
 
 def test_targets_differ(hu):

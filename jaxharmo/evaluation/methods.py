@@ -87,7 +87,7 @@ def _styled(translator: Translator, style_of: Callable[[str], np.ndarray]) -> Tr
     def translate(hu: Stack, of: str, to: str) -> Stack:
         if to not in styles:
             styles[to] = style_of(to)
-        return translator.translate(hu, translator.steered(styles[to], of))
+        return translator.translate(hu, translator.steering(styles[to], of))
 
     return translate
 

@@ -128,7 +128,7 @@ class Harmonizer:
         self, hu: Num[np.ndarray, "n h w"], of: str | None, *, style: Style
     ) -> Float[np.ndarray, "n h w"]:
         """Slices of the domain ``of`` to a style; in tiles where that was asked for."""
-        run = partial(self.translator.translate, style=self.translator.steered(style, of))
+        run = partial(self.translator.translate, steering=self.translator.steering(style, of))
         if self._tile is None:
             return run(hu)
         return tiled(run, hu, self._tile, self.translator.config.model)

@@ -5,7 +5,7 @@
     hu = translate(slices)                 # n × rows × columns, HU, float32, in and out
 
 Weights and style are in it. Any number of slices; rows and columns of any size that divides by
-``2**model.downsamples``.
+``model.generator.multiple``.
 """
 
 import json
@@ -29,8 +29,8 @@ def export_translation(translator: Translator, to: str, path: Path, of: str | No
     """
     if path.is_dir():
         raise InputError(f"{path}: a folder; name a file for the artefact")
-    function = translator.bound(translator.steered(translator.mean_style(to), of))
-    multiple = 2**translator.config.model.downsamples
+    function = translator.bound(translator.steering(translator.mean_style(to), of))
+    multiple = translator.config.model.generator.multiple
     sides = f"{multiple}*h, {multiple}*w" if multiple > 1 else "h, w"
     shape = export.symbolic_shape(f"n, {sides}")
     exported = export.export(jax.jit(function), platforms=PLATFORMS)(

@@ -22,13 +22,18 @@ _LEAST_SHARE = 0.1
 """Of the mean over a batch, the least that a difference is divided by."""
 
 
+def central(images: Float[Array, "b h w 1"], crop: int) -> Float[Array, "b h w 1"]:
+    """The central square of at most ``crop`` pixels a side."""
+    height, width = images.shape[1:3]
+    tall, wide = min(height, crop), min(width, crop)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return images[:, top : top + tall, left : left + wide]
+
+
 def texture_grids(images: Float[Array, "b h w 1"], config: TextureConfig) -> Grids:
     """Feature grids of the central ``config.crop`` square of images in [-1, 1], in float32."""
-    height, width = images.shape[1:3]
-    tall, wide = min(height, config.crop), min(width, config.crop)
-    top, left = (height - tall) // 2, (width - wide) // 2
-    central = images[:, top : top + tall, left : left + wide, 0].astype(jnp.float32)
-    features = glcm_features(central, config.glcm, config.features)
+    square = central(images, config.crop)[..., 0].astype(jnp.float32)
+    features = glcm_features(square, config.glcm, config.features)
     return {name: values.reshape(-1, 4, 4) for name, values in features.items()}
 
 

@@ -1,27 +1,41 @@
-"""The discriminator: an image and its supposed domain in, a logit out."""
+"""The discriminators: an image and its supposed domain in, logits out; positive means real."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float, Int
 
-from jaxharmo.models.layers import Dense, DomainTrunk, Dtype, pick_domain
+from jaxharmo.models.layers import Dense, DetailTrunk, DomainTrunk, Dtype, pick_domain
 
 
 class Discriminator(nn.Module):
-    """One trunk, one real-or-fake logit a domain; positive means real."""
+    """One trunk of the whole image, one logit a domain."""
 
     domains: int
     width: int
     max_width: int
-    detail_gain: float = 0.0
     dtype: Dtype = "float32"
     remat: bool = False
 
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
-    ) -> Float[Array, "b"]:
-        trunk = DomainTrunk(self.width, self.max_width, self.detail_gain, self.dtype, self.remat)(
-            image
-        )
+    ) -> Float[Array, "b 1"]:
+        trunk = DomainTrunk(self.width, self.max_width, self.dtype, self.remat)(image)
+        return pick_domain(Dense(self.domains)(trunk)[..., None], domain)
+
+
+class DetailDiscriminator(nn.Module):
+    """One logit a domain of every patch of the image's detail."""
+
+    domains: int
+    width: int
+    max_width: int
+    dtype: Dtype = "float32"
+    remat: bool = False
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
+    ) -> Float[Array, "b p"]:
+        trunk = DetailTrunk(self.width, self.max_width, self.dtype, self.remat)(image)
         logits = Dense(self.domains)(trunk)
-        return pick_domain(logits[..., None], domain)[:, 0]
+        return pick_domain(logits.reshape(len(image), -1, self.domains).swapaxes(1, 2), domain)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxharmo.models.convolution import convolve
 from jaxharmo.ops.blur import binomial_blur
+from jaxharmo.ops.pyramid import DETAIL_GAIN
 
 Features = Float[Array, "b h w c"]
 
@@ -71,13 +72,6 @@ def _unit(x: Features) -> Features:
     return x / math.sqrt(2)
 
 
-def with_detail(image: Float[Array, "b h w 1"], gain: float) -> Features:
-    """The image, and as a second channel ``gain`` times what a 3×3 binomial blur takes away."""
-    if not gain:
-        return image
-    return jnp.concatenate([image, gain * (image - binomial_blur(image))], axis=-1)
-
-
 class InstanceNorm(nn.Module):
     """Instance normalisation with a learned scale and shift a channel."""
 
@@ -91,12 +85,10 @@ class InstanceNorm(nn.Module):
 class StyleModulation(nn.Module):
     """AdaIN: scale and shift every channel by affine functions of the style, ``(1 + γ) x + β``."""
 
-    normalize: bool = True
-
     @nn.compact
     def __call__(self, x: Features, style: Float[Array, "b s"]) -> Features:
         scale, shift = jnp.split(Dense(2 * x.shape[-1])(style)[:, None, None], 2, axis=-1)
-        modulated = (1 + scale) * (instance_norm(x) if self.normalize else x) + shift
+        modulated = (1 + scale) * instance_norm(x) + shift
         return modulated.astype(x.dtype)
 
 
@@ -125,7 +117,6 @@ class StyledBlock(nn.Module):
     """Residual block steered by a style code, doubling the resolution if ``upsample``."""
 
     channels: int
-    normalize: bool = True
     upsample: bool = False
     dtype: Dtype = "float32"
 
@@ -135,11 +126,11 @@ class StyledBlock(nn.Module):
         if x.shape[-1] != self.channels:
             # Before the upsampling: a 1×1 convolution commutes with it and is four times cheaper.
             shortcut = Dense(self.channels, use_bias=False, dtype=self.dtype)(shortcut)
-        hidden = leaky_relu(StyleModulation(self.normalize)(x, style))
+        hidden = leaky_relu(StyleModulation()(x, style))
         if self.upsample:
             shortcut, hidden = upsample(shortcut), upsample(hidden)
         hidden = Conv(self.channels, self.dtype)(hidden)
-        hidden = leaky_relu(StyleModulation(self.normalize)(hidden, style))
+        hidden = leaky_relu(StyleModulation()(hidden, style))
         return _unit(shortcut + Conv(self.channels, self.dtype)(hidden))
 
 
@@ -156,14 +147,13 @@ class DomainTrunk(nn.Module):
 
     width: int
     max_width: int
-    detail_gain: float = 0.0
     dtype: Dtype = "float32"
     remat: bool = False
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w 1"]) -> Float[Array, "b d"]:
         channels, block = self.width, remembering_less(ResidualBlock, self.remat)
-        x = Conv(channels, self.dtype)(with_detail(image, self.detail_gain))
+        x = Conv(channels, self.dtype)(image)
         for number in range(int(math.log2(image.shape[1])) - 2):
             channels = min(2 * channels, self.max_width)
             name = f"ResidualBlock_{number}"
@@ -171,6 +161,34 @@ class DomainTrunk(nn.Module):
         # A 4×4 convolution without padding of 4×4 pixels.
         x = leaky_relu(x).reshape(x.shape[0], -1)
         return leaky_relu(Dense(channels, dtype=self.dtype)(x)).astype(jnp.float32)
+
+
+class DetailTrunk(nn.Module):
+    """Features of patches of the image's detail, on a grid of an eighth of the resolution.
+
+    Detail at two resolutions, (1 - B_1) x and (1 - B_2) B_1 x, enlarged and cut at ±1, so that
+    edges count no more than noise; 2×2 pixels become channels, which keeps all of it.
+    """
+
+    width: int
+    max_width: int
+    dtype: Dtype = "float32"
+    remat: bool = False
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w 1"]) -> Float[Array, "b i j d"]:
+        low = binomial_blur(image)
+        bands = jnp.concatenate([image - low, low - binomial_blur(low, 2)], axis=-1)
+        batch, height, width, count = bands.shape
+        x = jnp.clip(DETAIL_GAIN * bands, -1, 1)
+        x = x.reshape(batch, height // 2, 2, width // 2, 2, count).transpose(0, 1, 3, 2, 4, 5)
+        channels, block = self.width, remembering_less(ResidualBlock, self.remat)
+        x = Conv(channels, self.dtype)(x.reshape(batch, height // 2, width // 2, 4 * count))
+        for number in range(2):
+            channels = min(2 * channels, self.max_width)
+            name = f"ResidualBlock_{number}"
+            x = block(channels, downsample=True, dtype=self.dtype, name=name)(x)
+        return leaky_relu(x).astype(jnp.float32)
 
 
 def pick_domain(heads: Float[Array, "b k d"], domain: Int[Array, "b"]) -> Float[Array, "b d"]:

@@ -1,23 +1,26 @@
-"""The mapping network: a latent and a domain in, a style code out."""
+"""The mapping networks: a latent and a domain in, a style out."""
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxharmo.models.layers import Dense, pick_domain
 
+SPREAD = 2
+"""Numbers of a style that vary within a domain, where a domain has a row of a table."""
+_SPREAD_UNIT = 0.1
+
 
 class MappingNetwork(nn.Module):
-    """Four shared layers, then four of each domain's own; a table where latents have no length."""
+    """Four shared layers, then four of each domain's own."""
 
     domains: int
-    style_dim: int
+    length: int
     width: int
 
     @nn.compact
     def __call__(self, latent: Float[Array, "b z"], domain: Int[Array, "b"]) -> Float[Array, "b s"]:
-        if not latent.shape[-1]:
-            return nn.Embed(self.domains, self.style_dim, name="styles")(domain)
         x = latent
         for _ in range(4):
             x = jax.nn.relu(Dense(self.width)(x))
@@ -29,15 +32,40 @@ class MappingNetwork(nn.Module):
             out_axes=1,
             axis_size=self.domains,
         )
-        return pick_domain(heads(self.style_dim, self.width)(x), domain)
+        return pick_domain(heads(self.length, self.width)(x), domain)
+
+
+class TableMapping(nn.Module):
+    """A row of a learned table for each domain, and to it the spread that the latent draws.
+
+    Without a latent (length 0) a domain has one style, its row.
+    """
+
+    domains: int
+    style_dim: int
+    width: int
+
+    def setup(self) -> None:
+        self.table = nn.Embed(self.domains, self.style_dim)
+        self.spread = MappingNetwork(self.domains, SPREAD, self.width)
+
+    def __call__(self, latent: Float[Array, "b z"], domain: Int[Array, "b"]) -> Float[Array, "b s"]:
+        if not latent.shape[-1]:
+            return self.table(domain)
+        return self.around(domain, self.spread(latent, domain))
+
+    def around(self, domain: Int[Array, "b"], spread: Float[Array, "b m"]) -> Float[Array, "b s"]:
+        """The domain's row with a spread added to its last numbers."""
+        free = ((0, 0), (self.style_dim - SPREAD, 0))
+        return self.table(domain) + _SPREAD_UNIT * jnp.pad(spread, free)
 
 
 class _DomainHead(nn.Module):
-    style_dim: int
+    length: int
     width: int
 
     @nn.compact
     def __call__(self, x: Float[Array, "b d"]) -> Float[Array, "b s"]:
         for _ in range(3):
             x = jax.nn.relu(Dense(self.width)(x))
-        return Dense(self.style_dim)(x)
+        return Dense(self.length)(x)

@@ -1,18 +1,24 @@
 """All networks of a run, built from its config, and their first parameters."""
 
 import dataclasses
+from typing import cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
+from jaxharmo import config as configs
 from jaxharmo.config import Config
-from jaxharmo.models.discriminator import Discriminator
+from jaxharmo.models.discriminator import DetailDiscriminator, Discriminator
 from jaxharmo.models.filters import FilterGenerator
 from jaxharmo.models.generator import Generator
-from jaxharmo.models.mapping import MappingNetwork
-from jaxharmo.models.style import StyleEncoder
+from jaxharmo.models.mapping import SPREAD, MappingNetwork, TableMapping
+from jaxharmo.models.style import DetailStyleEncoder, StyleEncoder
 from jaxharmo.models.texture_attention import TextureAttention
 
+Images = Float[Array, "b h w 1"]
+Style = Float[Array, "b s"]
 Params = dict[str, dict]
 """Parameters by the name of their network, the field names of ``Networks``."""
 
@@ -22,38 +28,62 @@ AVERAGED = ("generator", "mapping_network", "style_encoder")
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """The modules; each is applied as ``networks.generator.apply({"params": p}, …)``."""
+    """The modules; each is applied as ``networks.apply(params, "generator", …)``."""
 
-    generator: Generator | FilterGenerator
-    mapping_network: MappingNetwork
-    style_encoder: StyleEncoder
-    discriminator: Discriminator
-    texture_attention: TextureAttention
+    generator: nn.Module
+    mapping_network: nn.Module
+    style_encoder: nn.Module
+    discriminator: nn.Module
+    texture_attention: nn.Module
+
+    def apply(self, params: Params, name: str, *inputs: Array, method: str | None = None) -> Array:
+        """The output of the network ``name``."""
+        module = getattr(self, name)
+        return cast(Array, module.apply({"params": params[name]}, *inputs, method=method))
+
+    def translate(self, params: Params, images: Images, to: Style, of: Style) -> Images:
+        """Images of the style ``of`` in the style ``to``."""
+        return self.apply(params, "generator", images, to, of)
+
+    def mapped_style(
+        self, params: Params, latent: Float[Array, "b z"], domain: Int[Array, "b"]
+    ) -> Style:
+        """The style that a latent draws in a domain."""
+        return self.apply(params, "mapping_network", latent, domain)
+
+    def encoded_style(self, params: Params, images: Images, domain: Int[Array, "b"]) -> Style:
+        """The style of images of a domain, read off them."""
+        found = self.apply(params, "style_encoder", images, domain)
+        if not isinstance(self.mapping_network, TableMapping):
+            return found
+        return self.apply(params, "mapping_network", domain, found, method="around")
 
 
 def build(config: Config) -> Networks:
     """The networks for the domains that ``config.data.domains`` names."""
     model, domains = config.model, len(config.data.domains)
-    widths = {
-        "width": model.width,
-        "max_width": model.max_width,
-        "detail_gain": model.detail_gain,
-        "dtype": config.train.compute_dtype,
-        "remat": config.train.remat,
-    }
+    generator = model.generator
+    compute = {"dtype": config.train.compute_dtype, "remat": config.train.remat}
+    widths = {"width": model.width, "max_width": model.max_width, **compute}
+    discriminator, encoder = {
+        "image": (Discriminator, StyleEncoder),
+        "detail": (DetailDiscriminator, DetailStyleEncoder),
+    }[model.sees]
+    if isinstance(generator, configs.FilterGenerator):
+        translating = FilterGenerator(generator.terms, generator.residual_width)
+        mapping = TableMapping(domains, model.style_dim, model.mapping_width)
+        read = SPREAD
+    else:
+        translating = Generator(
+            downsamples=generator.downsamples, bottleneck=generator.bottleneck, **widths
+        )
+        mapping = MappingNetwork(domains, model.style_dim, model.mapping_width)
+        read = model.style_dim
     return Networks(
-        generator=FilterGenerator(model.filter_terms)
-        if model.filter_terms
-        else Generator(
-            downsamples=model.downsamples,
-            bottleneck=model.bottleneck,
-            residual=model.residual,
-            normalize=model.instance_norm,
-            **widths,
-        ),
-        mapping_network=MappingNetwork(domains, model.style_dim, model.mapping_width),
-        style_encoder=StyleEncoder(domains, model.style_dim, **widths),
-        discriminator=Discriminator(domains, **widths),
+        generator=translating,
+        mapping_network=mapping,
+        style_encoder=encoder(domains, read, **widths),
+        discriminator=discriminator(domains, **widths),
         texture_attention=TextureAttention(),
     )
 
@@ -61,14 +91,14 @@ def build(config: Config) -> Networks:
 def init(networks: Networks, config: Config, key: jax.Array) -> Params:
     """First parameters of every network, float32.
 
-    Kernels He normal, biases zero; the last kernel of a residual generator is zero.
+    Kernels He normal, biases zero; what a filter generator adds to the image starts at zero.
     """
     image = jnp.zeros((1, config.data.crop, config.data.crop, 1))
     style = jnp.zeros((1, config.model.style_dim))
     latent = jnp.zeros((1, config.model.latent_dim))
     domain = jnp.zeros((1,), jnp.int32)
     arguments = {
-        "generator": (image, style),
+        "generator": (image, style, style),
         "mapping_network": (latent, domain),
         "style_encoder": (image, domain),
         "discriminator": (image, domain),

@@ -1,19 +1,19 @@
-"""The style encoder: an image and its domain in, its style code out."""
+"""The style encoders: an image and its domain in, its style out."""
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxharmo.models.layers import Dense, DomainTrunk, Dtype, pick_domain
+from jaxharmo.models.layers import Dense, DetailTrunk, DomainTrunk, Dtype, pick_domain
 
 
 class StyleEncoder(nn.Module):
-    """One trunk, one style code a domain."""
+    """One trunk of the whole image, one style code a domain."""
 
     domains: int
-    style_dim: int
+    length: int
     width: int
     max_width: int
-    detail_gain: float = 0.0
     dtype: Dtype = "float32"
     remat: bool = False
 
@@ -21,8 +21,25 @@ class StyleEncoder(nn.Module):
     def __call__(
         self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
     ) -> Float[Array, "b s"]:
-        trunk = DomainTrunk(self.width, self.max_width, self.detail_gain, self.dtype, self.remat)(
-            image
-        )
-        styles = Dense(self.domains * self.style_dim)(trunk)
-        return pick_domain(styles.reshape(-1, self.domains, self.style_dim), domain)
+        trunk = DomainTrunk(self.width, self.max_width, self.dtype, self.remat)(image)
+        styles = Dense(self.domains * self.length)(trunk)
+        return pick_domain(styles.reshape(-1, self.domains, self.length), domain)
+
+
+class DetailStyleEncoder(nn.Module):
+    """One style a domain, from the mean over the patches of the image's detail."""
+
+    domains: int
+    length: int
+    width: int
+    max_width: int
+    dtype: Dtype = "float32"
+    remat: bool = False
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
+    ) -> Float[Array, "b s"]:
+        trunk = DetailTrunk(self.width, self.max_width, self.dtype, self.remat)(image)
+        styles = Dense(self.domains * self.length)(jnp.mean(trunk, (1, 2)))
+        return pick_domain(styles.reshape(-1, self.domains, self.length), domain)

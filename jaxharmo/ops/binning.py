@@ -11,6 +11,7 @@ u is clipped to [0, L - 1] first: intensities outside the range count as its nea
 """
 
 import dataclasses
+from functools import partial
 from typing import Literal
 
 import jax
@@ -54,3 +55,58 @@ def weights(image: Float[Array, "h w"], binning: Binning) -> Float[Array, "h w l
         return jnp.maximum(0, 1 - jnp.abs(coordinate - levels))
     exponent = -0.5 * ((coordinate - levels) / binning.sigma) ** 2
     return jax.nn.softmax(exponent) if binning.normalised else jnp.exp(exponent)
+
+
+def soft_histogram(images: Float[Array, "b h w"], binning: Binning) -> Float[Array, "b l"]:
+    """The share of each image at every level, of linear weights."""
+    return jax.vmap(lambda image: _shares(level_coordinate(image, binning), binning.levels))(images)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _shares(coordinate: Float[Array, "h w"], levels: int) -> Float[Array, "l"]:
+    distance = jnp.abs(coordinate[..., None] - jnp.arange(levels, dtype=coordinate.dtype))
+    return jnp.maximum(0, 1 - distance).mean((0, 1))
+
+
+def _shares_forward(coordinate: Array, levels: int):
+    return _shares(coordinate, levels), coordinate
+
+
+def _shares_backward(levels: int, coordinate: Array, cotangent: Float[Array, "l"]):
+    # A pixel touches two levels: the slopes of the others need not be written down.
+    return (jnp.diff(cotangent)[_lower(coordinate, levels)] / coordinate.size,)
+
+
+_shares.defvjp(_shares_forward, _shares_backward)
+
+
+def by_level(
+    images: Float[Array, "b h w"], values: Float[Array, "b l"], binning: Binning
+) -> Float[Array, "b h w"]:
+    """A value for each level, taken linearly in between: ``Σ_l w_l(x) v_l`` of linear weights."""
+    of_image = lambda image, own: _by_level(level_coordinate(image, binning), own)  # noqa: E731
+    return jax.vmap(of_image)(images, values)
+
+
+@jax.custom_vjp
+def _by_level(coordinate: Float[Array, "h w"], values: Float[Array, "l"]) -> Float[Array, "h w"]:
+    lower = _lower(coordinate, len(values))
+    return values[lower] + (coordinate - lower) * jnp.diff(values)[lower]
+
+
+def _lower(coordinate: Float[Array, "h w"], levels: int) -> Int[Array, "h w"]:
+    return jnp.clip(jnp.floor(coordinate), 0, levels - 2).astype(jnp.int32)
+
+
+def _by_level_forward(coordinate: Array, values: Array):
+    return _by_level(coordinate, values), (coordinate, values)
+
+
+def _by_level_backward(kept: tuple[Array, Array], cotangent: Float[Array, "h w"]):
+    coordinate, values = kept
+    distance = jnp.abs(coordinate[..., None] - jnp.arange(len(values), dtype=coordinate.dtype))
+    slopes = (jnp.maximum(0, 1 - distance) * cotangent[..., None]).sum((0, 1))
+    return cotangent * jnp.diff(values)[_lower(coordinate, len(values))], slopes
+
+
+_by_level.defvjp(_by_level_forward, _by_level_backward)

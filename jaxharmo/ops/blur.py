@@ -1,13 +1,56 @@
 """Smoothing by small kernels."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
 def binomial_blur(image: Float[Array, "b h w c"], dilation: int = 1) -> Float[Array, "b h w c"]:
     """Weights 1, 2, 1 along rows and columns, ``dilation`` pixels apart, edges repeated."""
-    side, far = (dilation, dilation), 2 * dilation
+    side = (dilation, dilation)
     padded = jnp.pad(image, ((0, 0), side, side, (0, 0)), mode="edge")
-    near = slice(dilation, -dilation)
-    rows = (padded[:, :-far] + 2 * padded[:, near] + padded[:, far:]) / 4
-    return (rows[:, :, :-far] + 2 * rows[:, :, near] + rows[:, :, far:]) / 4
+    return _spread(_spread(padded, 1, dilation), 2, dilation)
+
+
+def _spread(x: Float[Array, "b h w c"], axis: int, dilation: int) -> Float[Array, "b i j c"]:
+    """Along an axis, shorter by twice the dilation."""
+    inner = x.shape[axis] - 2 * dilation
+    before, middle, behind = (
+        lax.slice_in_dim(x, start, start + inner, axis=axis)
+        for start in (0, dilation, 2 * dilation)
+    )
+    return (before + 2 * middle + behind) / 4
+
+
+def _adjoint(x: Float[Array, "b h w c"], axis: int, dilation: int) -> Float[Array, "b h w c"]:
+    """Of edge padding and ``_spread``: the padding's part falls back on the edges."""
+    length = x.shape[axis]
+    margin = [(0, 0)] * x.ndim
+    margin[axis] = (2 * dilation, 2 * dilation)
+    spread = _spread(jnp.pad(x, margin), axis, dilation)
+
+    def part(start: int, stop: int) -> Array:
+        return lax.slice_in_dim(spread, start, stop, axis=axis)
+
+    def at(edge: Array, before: int) -> Array:
+        margin[axis] = (before, length - 1 - before)
+        return jnp.pad(edge.sum(axis, keepdims=True), margin)
+
+    low, high = part(0, dilation), part(length + dilation, length + 2 * dilation)
+    return part(dilation, length + dilation) + at(low, 0) + at(high, length - 1)
+
+
+def _forward(image: Array, dilation: int) -> tuple[Array, None]:
+    return binomial_blur(image, dilation), None
+
+
+def _backward(dilation: int, _: None, cotangent: Array) -> tuple[Array]:
+    # What XLA derives from the padding and the slices takes ten times as long on a CPU.
+    return (_adjoint(_adjoint(cotangent, 2, dilation), 1, dilation),)
+
+
+binomial_blur.defvjp(_forward, _backward)

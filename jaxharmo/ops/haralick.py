@@ -164,3 +164,6 @@ MATRIX_FEATURES: dict[str, Callable[[Matrix], Array]] = {
     "sum_squares": _sum_squares,
 }
 """The 24 GLCM features of pyradiomics, each a function of one matrix."""
+
+SIGNED_FEATURES = frozenset({"cluster_shade", "correlation", "imc1"})
+"""Those that can be negative: domains differ in them by a difference, in the others by a factor."""

@@ -29,8 +29,9 @@ def forward_flops(networks: Networks, config: Config) -> dict[str, float]:
     """
     image = jnp.zeros((1, config.data.crop, config.data.crop, 1))
     domain = jnp.zeros(1, jnp.int32)
+    style = jnp.zeros((1, config.model.style_dim))
     inputs = {
-        "generator": (image, jnp.zeros((1, config.model.style_dim))),
+        "generator": (image, style, style),
         "mapping_network": (jnp.zeros((1, config.model.latent_dim)), domain),
         "style_encoder": (image, domain),
         "discriminator": (image, domain),

@@ -139,7 +139,7 @@ def _time_phases(
         return prepare_inputs(step, batch, config)
 
     inputs = jax.jit(prepare)(state.step, batch)._replace(changes=state.changes)
-    timed = {"windowing, latents, real texture": seconds(prepare, state.step, batch)}
+    timed = {"windowing, latents": seconds(prepare, state.step, batch)}
     for name, update in build_updates(networks, optimizers, config).items():
         timed[name] = seconds(update, state.params, state.opt_state, inputs)
     timed["average"] = seconds(

@@ -17,7 +17,7 @@ from jaxharmo.config import Config
 from jaxharmo.data.pipeline import Batch, grouped
 from jaxharmo.errors import InputError, Preempted
 from jaxharmo.journal import Journal, progress, tell
-from jaxharmo.losses.changes import Changes
+from jaxharmo.losses.changes import Memory
 from jaxharmo.models.networks import build
 from jaxharmo.preemption import Preemption
 from jaxharmo.runtime import (
@@ -29,11 +29,11 @@ from jaxharmo.runtime import (
     to_global,
     wait_for_all,
 )
-from jaxharmo.training.objectives import Metrics
 from jaxharmo.training.optim import build_optimizers
 from jaxharmo.training.samples import build_sample_grid
 from jaxharmo.training.state import TrainState, init_state
 from jaxharmo.training.step import build_step
+from jaxharmo.training.terms import Metrics
 
 BatchesFrom = Callable[[int], Iterator[Batch]]
 """Number of the first batch -> batches; a run that goes on skips what it has seen."""
@@ -135,14 +135,14 @@ def _parts(state: TrainState) -> dict[str, Any]:
     The position in the data is the step: batch n is read for step n + 1.
     """
     rest = {"step": state.step, "params": state.params, "opt_state": state.opt_state}
-    if state.changes is not None:
-        rest["changes"] = dataclasses.asdict(state.changes)
+    if state.changes:
+        rest["changes"] = {name: dataclasses.asdict(sums) for name, sums in state.changes.items()}
     return {"ema": state.ema, "state": rest}
 
 
 def _merge(ema: dict, state: dict) -> TrainState:
-    changes = state.pop("changes", None)
-    return TrainState(ema=ema, changes=Changes(**changes) if changes else None, **state)
+    changes = {name: Memory(**sums) for name, sums in state.pop("changes", {}).items()}
+    return TrainState(ema=ema, changes=changes, **state)
 
 
 class _Clock:

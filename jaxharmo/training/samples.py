@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, Int16, UInt8
 from jaxharmo.config import Config
 from jaxharmo.models.networks import Networks, Params
 from jaxharmo.ops.intensity import normalize
-from jaxharmo.training.objectives import apply, translate
 
 SampleGrid = Callable[[Params], UInt8[np.ndarray, "h w"]]
 
@@ -34,21 +33,19 @@ def build_sample_grid(
 
     @jax.jit
     def draw(params: Params) -> Float[Array, "rows columns h w"]:
-        styles = apply(networks, params, "mapping_network", latents, domains)
+        styles = networks.mapped_style(params, latents, domains)
 
         def towards(style: Array) -> Array:
             to = jnp.broadcast_to(style, styles.shape)
-            return translate(networks, config, params, images, to=to, of=styles)
+            return networks.translate(params, images, to=to, of=styles)
 
         translations = jax.lax.map(towards, styles)
         following = jnp.roll(domains, -1)
         own_style = (
-            apply(networks, params, "style_encoder", central, domains)
-            if config.model.latent_dim
-            else styles
+            networks.encoded_style(params, central, domains) if config.model.latent_dim else styles
         )
         there = translations[following, domains]
-        cycle = translate(networks, config, params, there, to=own_style, of=styles[following])
+        cycle = networks.translate(params, there, to=own_style, of=styles[following])
         rows = [images, *translations, cycle]
         return jnp.stack(rows, axis=1)[..., 0]
 

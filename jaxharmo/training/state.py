@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxharmo.config import Config
-from jaxharmo.losses.changes import Changes
 from jaxharmo.models.networks import AVERAGED, Networks, Params, init
 from jaxharmo.training.optim import Optimizers
+from jaxharmo.training.terms import Changes, empty_changes
 
 
 @jax.tree_util.register_dataclass
@@ -23,20 +23,19 @@ class TrainState:
     params: Params
     ema: Params
     opt_state: dict
-    changes: Changes | None
-    """Running sums of the change losses; None without them."""
+    changes: Changes
+    """Running sums of the change losses."""
 
 
 def init_state(networks: Networks, optimizers: Optimizers, config: Config) -> TrainState:
     """The state before the first step."""
-    uses_changes = config.loss.spectrum or config.loss.histogram
     params = init(networks, config, jax.random.key(config.train.seed))
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         ema={name: jax.tree.map(jnp.copy, params[name]) for name in AVERAGED},
         opt_state={name: optimizers[name].init(params[name]) for name in params},
-        changes=Changes.empty(len(config.data.domains)) if uses_changes else None,
+        changes=empty_changes(config),
     )
 
 

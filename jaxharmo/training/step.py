@@ -10,21 +10,12 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxharmo.config import Config
-from jaxharmo.losses.changes import Changes
 from jaxharmo.models.networks import Networks, Params
 from jaxharmo.ops.intensity import normalize
-from jaxharmo.training.objectives import (
-    Examples,
-    Metrics,
-    RealTexture,
-    build_guides,
-    discriminator_objective,
-    generator_objective,
-    real_texture,
-    remember_changes,
-)
+from jaxharmo.training.objectives import discriminator_objective, generator_objective
 from jaxharmo.training.optim import Optimizers
 from jaxharmo.training.state import TrainState, update_average
+from jaxharmo.training.terms import Changes, Examples, Metrics, build_guides, remember_changes
 
 TrainStep = Callable[[TrainState, dict[str, Array]], tuple[TrainState, Metrics]]
 Update = Callable[[Params, dict, "Inputs"], tuple[Params, dict, Metrics]]
@@ -38,11 +29,10 @@ TRAINED = {
 
 
 class Inputs(NamedTuple):
-    """What the four updates of a step share; every array but the last has the batch in front."""
+    """What the four updates of a step share; the arrays of examples have the batch in front."""
 
     examples: Examples
-    texture: RealTexture | None
-    changes: Changes | None
+    changes: Changes
     diversity_weight: Float[Array, ""]
 
 
@@ -63,11 +53,9 @@ def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> Tr
     def train_step(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, Metrics]:
         inputs = prepare_inputs(state.step, batch, config)
         params, opt_state, metrics = state.params, state.opt_state, {}
-        changes = state.changes
-        if changes is not None:
-            # The fakes are those of the first update, so this costs no pass of the generator.
-            changes = remember_changes(changes, params, inputs.examples, networks, config)
-            inputs = inputs._replace(changes=changes)
+        # The fakes are those of the first update, so this costs no pass of the generator.
+        changes = remember_changes(state.changes, params, inputs.examples, networks, config)
+        inputs = inputs._replace(changes=changes)
         for name, update in updates.items():
             params, opt_state, terms = update(params, opt_state, inputs)
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
@@ -113,7 +101,7 @@ def build_updates(networks: Networks, optimizers: Optimizers, config: Config) ->
 
 
 def prepare_inputs(step: Array, batch: dict[str, Array], config: Config) -> Inputs:
-    """What the updates need of a batch in HU: images in [-1, 1], latents, textures, weights."""
+    """What the updates need of a batch in HU: images in [-1, 1], latents, weights; no sums yet."""
     source, reference = (
         normalize(batch[name], config.data.window)[..., None] for name in ("source", "reference")
     )
@@ -129,7 +117,7 @@ def prepare_inputs(step: Array, batch: dict[str, Array], config: Config) -> Inpu
     )
     weights = config.loss
     fading = jnp.maximum(0.0, 1 - step / weights.diversity_steps)
-    return Inputs(examples, real_texture(examples, config), None, weights.diversity * fading)
+    return Inputs(examples, {}, weights.diversity * fading)
 
 
 def _minimise(
@@ -171,10 +159,10 @@ def _accumulate(
     def split(array: Array) -> Array:
         return array.reshape(-1, pieces, *array.shape[1:])
 
-    parts = _second_axis_first(jax.tree.map(split, inputs[:2]))
+    parts = _second_axis_first(jax.tree.map(split, inputs.examples))
 
-    def add(total: tuple, part: tuple) -> tuple[tuple, None]:
-        found = gradient(own, inputs._replace(examples=part[0], texture=part[1]))
+    def add(total: tuple, part: Examples) -> tuple[tuple, None]:
+        found = gradient(own, inputs._replace(examples=part))
         return jax.tree.map(lambda a, b: a + b / pieces, total, found), None
 
     shapes = jax.eval_shape(gradient, own, inputs)

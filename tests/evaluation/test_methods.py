@@ -29,7 +29,7 @@ class FakeTranslator:
         self.asked.append((of, float(hu[0, 0, 0])))
         return hu[:, 0, 0]
 
-    def steered(self, style, of):
+    def steering(self, style, of):
         return style
 
     def translate(self, hu, style):

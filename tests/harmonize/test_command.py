@@ -19,11 +19,9 @@ DOMAINS = (OWN, "SIEMENS Sensation 16 -- B70f", "GE MEDICAL SYSTEMS LightSpeed V
 
 @pytest.fixture(scope="module")
 def harmonizer():
-    config = replace(
-        SMALL, data={"domains": DOMAINS}, model={"instance_norm": False}, eval={"batch_size": 4}
-    )
+    config = replace(SMALL, data={"domains": DOMAINS}, eval={"batch_size": 4})
     translator = Translator(config, random_weights(config), 3)
-    return Harmonizer(translator, Path("no-such-folder"), name="small", tile=48)
+    return Harmonizer(translator, Path("no-such-folder"), name="small")
 
 
 def run(harmonizer, source, destination, **choices):

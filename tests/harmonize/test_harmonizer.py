@@ -181,18 +181,15 @@ def test_an_unknown_source_is_the_domain_nearest_in_texture(tmp_path):
         steered(np.full((2, 64, 64), -1000.0), 1, to="C")
 
 
-FLAT = {"downsamples": 0, "residual": True, "detail_gain": 10.0, "instance_norm": False}
-
-
-@pytest.mark.parametrize("model", [{}, FLAT])
-def test_the_artefact_gives_the_same_hu(tmp_path, model):
+@pytest.mark.parametrize(("model", "of"), [({}, None), (STEERED, "A")])
+def test_the_artefact_gives_the_same_hu(tmp_path, model, of):
     source = translator(**model)
     path = tmp_path / "new" / "b.stablehlo"
-    export_translation(source, "B", path)
+    export_translation(source, "B", path, of)
     call = export.deserialize(path.read_bytes()).call
     for count, rows, columns in ((1, 30, 38), (3, 64, 32)):
         hu = volume(count, rows, columns).astype(np.float32)
-        np.testing.assert_allclose(np.asarray(call(hu)), source(hu, "B"), atol=0.01)
+        np.testing.assert_allclose(np.asarray(call(hu)), source(hu, "B", of), atol=0.01)
     about = json.loads((tmp_path / "new" / "b.stablehlo.json").read_text())
     assert (about["to"], about["sha256"]) == ("B", source.digest)
     with pytest.raises(InputError, match="name a file"):

@@ -1,23 +1,18 @@
 import numpy as np
 import pytest
 from random_weights import random_weights
-from small import SMALL, replace
+from small import SMALL, STEERED, replace
 
+from jaxharmo.config import FilterGenerator
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.tiling import check_tile, reach, tiled
 from jaxharmo.translator import Translator
 
-MODELS = {
-    "flat": {"downsamples": 0, "residual": True, "detail_gain": 10.0},
-    "deep": {"downsamples": 2, "residual": False},
-    "filters": {"downsamples": 0, "filter_terms": 4},
-}
 
-
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=[0, 3], ids=["filter", "with a residual network"])
 def translator(request):
-    model = MODELS[request.param] | {"instance_norm": False}
-    config = replace(SMALL, model=model, eval={"batch_size": 2})
+    generator = FilterGenerator(terms=4, residual_width=request.param)
+    config = replace(SMALL, model=STEERED | {"generator": generator}, eval={"batch_size": 2})
     return Translator(config, random_weights(config), 0)
 
 
@@ -27,7 +22,8 @@ def noise(*shape):
 
 @pytest.mark.parametrize("shape", [(2, 131, 150), (1, 40, 203)])
 def test_tiles_give_what_the_whole_slice_gives(translator, shape):
-    hu, style, model = noise(*shape), translator.mean_style("B"), translator.config.model
+    hu, model = noise(*shape), translator.config.model
+    style = translator.steering(translator.mean_style("B"), "A")
     calls = []
 
     def translate(pieces):
@@ -45,7 +41,8 @@ def test_tiles_give_what_the_whole_slice_gives(translator, shape):
 
 
 def test_nothing_beyond_the_reach_matters(translator):
-    hu, style = noise(1, 129, 16), translator.mean_style("B")
+    hu = noise(1, 129, 16)
+    style = translator.steering(translator.mean_style("B"), "A")
     distance = reach(translator.config.model)
     changed = hu.copy()
     changed[:, 64] = 200 - changed[:, 64]
@@ -62,4 +59,4 @@ def test_what_cannot_be_exact_is_refused(translator):
     with pytest.raises(InputError, match="--tile 4: must be at least"):
         check_tile(4, model)
     with pytest.raises(InputError, match="normalises over the whole slice"):
-        check_tile(256, replace(SMALL, model={"instance_norm": True}).model)
+        check_tile(256, SMALL.model)

@@ -1,17 +1,35 @@
-"""The change losses: descriptions against literal forms, and where their gradients lead."""
+"""The change losses: sums, gaps and weights against literal forms; where their gradients lead."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxharmo.losses.changes import BANDS, LEVELS, Changes, change_losses, describe, remember
+from jaxharmo.config import TextureConfig
+from jaxharmo.losses.changes import (
+    AGGREGATIONS,
+    Gaps,
+    Memory,
+    change_loss,
+    noise_weights,
+    remember,
+    separation_weights,
+)
+from jaxharmo.losses.descriptors import BANDS, DESCRIPTORS, LEVELS
 from jaxharmo.ops.blur import binomial_blur
+from jaxharmo.ops.glcm import GlcmConfig, glcm_features
+from jaxharmo.ops.pyramid import pyramid
 from jaxharmo.ops.spectrum import radial_power
 from jaxharmo.runtime import make_mesh, to_global
 
 SIDE, BATCH = 64, 16
 SAME = jnp.ones((2, 2))
+CONFIG = TextureConfig(
+    glcm=GlcmConfig(levels=64), features=("contrast", "correlation"), resolutions=3
+)
+TABLE = {name: make(CONFIG) for name, make in DESCRIPTORS.items()}
 
 
 def noise(seed, scale=0.1, count=BATCH):
@@ -22,22 +40,23 @@ def smooth(images):
     return binomial_blur(binomial_blur(images))
 
 
-def history(translate, steps=40):
+def history(name, translate, steps=40):
     """The sums after steps from noise (domain 0) to smoothed noise (domain 1)."""
-    changes = Changes.empty(2)
     first, second = jnp.zeros(BATCH, int), jnp.ones(BATCH, int)
 
-    def add(step, changes):
+    def add(step, memory):
         source, *references = (noise(3 * step + k) for k in range(3))
         references = tuple(smooth(image) for image in references)
-        return remember(changes, source, first, references, second, translate(source))
+        return remember(memory, TABLE[name], source, first, references, second, translate(source))
 
-    return jax.jit(lambda changes: jax.lax.fori_loop(0, steps, add, changes))(changes)
+    empty = Memory.empty(2, TABLE[name].cells)
+    return jax.jit(lambda memory: jax.lax.fori_loop(0, steps, add, memory))(empty)
 
 
-def losses(images, changes, same=SAME):
+def loss(name, images, memory, same=SAME, aggregation="mean"):
     first, second = jnp.zeros(len(images), int), jnp.ones(len(images), int)
-    return change_losses(images, first, second, changes, same)
+    aggregate = AGGREGATIONS["sum" if name == "histogram" else aggregation]
+    return change_loss(images, first, second, memory, TABLE[name], aggregate, same)
 
 
 def test_radial_power_against_a_fourier_transform():
@@ -60,50 +79,115 @@ def test_white_noise_has_its_variance_in_every_band():
     np.testing.assert_allclose(power[1:], 0.01, rtol=0.05)
 
 
+@pytest.mark.parametrize("name", DESCRIPTORS)
+def test_a_descriptor_has_as_many_cells_as_it_says(name):
+    assert TABLE[name].describe(noise(0)).shape == (BATCH, TABLE[name].cells)
+
+
 def test_shares_add_up_to_one_image():
-    shares = describe(noise(0, scale=1.0))[:, BANDS:]
+    shares = TABLE["histogram"].describe(noise(0, scale=1.0))
     assert shares.shape == (BATCH, LEVELS)
     np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
 
 
-def test_the_right_translation_closes_the_gaps_and_others_do_not():
-    right, none = history(smooth), history(lambda images: images)
-    for name, least in (("spectrum", 5), ("histogram", 3)):
-        closed, open_ = (float(losses(smooth(noise(99)), each)[name][1]) for each in (right, none))
-        assert open_ > least * closed, name
-    assert float(losses(smooth(noise(99)), right)["spectrum"][1]) < 0.06
+def test_texture_is_the_features_of_every_band():
+    images = noise(0)
+    cells = TABLE["texture"].describe(images).reshape(BATCH, 3, 2, 16)
+    for number, band in enumerate(pyramid(images, 3)):
+        found = glcm_features(band[..., 0], CONFIG.glcm, CONFIG.features)
+        np.testing.assert_allclose(cells[:, number, 0], np.log(found["contrast"]), atol=1e-2)
+        # It has a sign, so a logarithm it has not.
+        np.testing.assert_allclose(cells[:, number, 1], found["correlation"], atol=1e-5)
 
 
+def test_the_sums_are_decaying_means_of_descriptions():
+    random = np.random.default_rng(0)
+    images = {name: random.normal(size=(4, 32, 32, 1)) for name in "abcd"}
+    domains = np.array([0, 1, 0, 1]), np.array([1, 1, 0, 0])
+    descriptor = TABLE["spectrum"]
+    memory = Memory.empty(2, BANDS)
+    for _ in range(2):
+        memory = remember(
+            memory,
+            descriptor,
+            *(jnp.asarray(images["a"]), domains[0]),
+            (jnp.asarray(images["b"]), jnp.asarray(images["c"])),
+            *(domains[1], jnp.asarray(images["d"])),
+        )
+    a, b, c, d = (np.asarray(descriptor.describe(jnp.asarray(images[n]))) for n in "abcd")
+    real = [a[0], a[2], *b[2:], *c[2:]], [a[1], a[3], *b[:2], *c[:2]]
+    for number in (0, 1):
+        np.testing.assert_allclose(memory.mean[number], np.mean(real[number], 0), rtol=1e-4)
+        np.testing.assert_allclose(memory.variance[number], np.var(real[number], 0), atol=1e-2)
+    counts = np.array([[1, 1], [1, 1]]) * (1 + 0.97)
+    np.testing.assert_allclose(memory.change_count, counts, rtol=1e-5)
+    np.testing.assert_allclose(memory.change[0, 1], (1 + 0.97) * (d - a)[0], rtol=1e-3, atol=1e-4)
+
+
+def test_the_loss_is_the_aggregate_of_half_the_squared_gaps():
+    memory = history("spectrum", lambda images: 1.2 * smooth(images))
+    gap = memory.change[0, 1] / memory.change_count[0, 1] - (memory.mean[1] - memory.mean[0])
+    found, root = loss("spectrum", smooth(noise(99)), memory)
+    assert float(found) == pytest.approx(float((gap**2 / 2).mean()), rel=1e-4)
+    assert float(root) == pytest.approx(float(jnp.sqrt((gap**2).mean())), rel=1e-4)
+
+
+def test_weights_add_up_to_one_and_follow_their_formulas():
+    random = np.random.default_rng(0)
+    variance, difference = jnp.asarray(random.uniform(0.1, 1, (2, 3, 8)))
+    noisy = np.asarray(noise_weights(variance, difference))
+    inverse = 1 / (np.asarray(variance) + 1e-3)
+    np.testing.assert_allclose(noisy, inverse / inverse.sum(1, keepdims=True), rtol=1e-5)
+    separating = np.asarray(separation_weights(variance, difference))
+    ratio = (np.asarray(difference) ** 2 + 1e-3) / (np.asarray(variance) + 1e-3)
+    np.testing.assert_allclose(separating, ratio / ratio.sum(1, keepdims=True), rtol=1e-5)
+    gaps = Gaps(jnp.asarray(random.uniform(0, 1, (3, 8))), variance, difference)
+    np.testing.assert_allclose(AGGREGATIONS["max"](gaps), gaps.cells.max(1))
+    np.testing.assert_allclose(AGGREGATIONS["noise"](gaps), (gaps.cells * noisy).sum(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "least"), [("texture", 5), ("spectrum", 5), ("histogram", 3)])
+def test_the_right_translation_closes_the_gaps_and_others_do_not(name, least):
+    right, none = history(name, smooth), history(name, lambda images: images)
+    closed, open_ = (float(loss(name, smooth(noise(99)), each)[1]) for each in (right, none))
+    assert open_ > least * closed
+
+
+@pytest.mark.parametrize("name", ["texture", "spectrum"])
+@pytest.mark.parametrize("aggregation", ["mean", "max", "noise", "separation"])
 @pytest.mark.parametrize(("scale", "sign"), [(1.5, 1), (0.6, -1)])
-def test_too_much_power_is_pulled_down_and_too_little_up(scale, sign):
-    changes = history(lambda images: scale * smooth(images))
+def test_too_much_is_pulled_down_and_too_little_up(name, aggregation, scale, sign):
+    memory = history(name, lambda images: scale * smooth(images), steps=5)
 
-    def loss(factor):
-        return losses(factor * scale * smooth(noise(99)), changes)["spectrum"][0]
+    def of_factor(factor):
+        images = factor * scale * smooth(noise(99))
+        return loss(name, images, memory, aggregation=aggregation)[0]
 
-    assert sign * float(jax.grad(loss)(1.0)) > 0.1
+    assert sign * float(jax.grad(of_factor)(1.0)) > 0.1
 
 
 def test_a_shift_is_pulled_back_between_kernels_of_one_scanner_only():
-    changes = history(lambda images: smooth(images) + 0.05)
+    memory = history("histogram", lambda images: smooth(images) + 0.05)
 
-    def loss(shift, same):
-        return losses(smooth(noise(99)) + 0.05 + shift, changes, same)["histogram"][0]
+    def of_shift(shift, same):
+        return loss("histogram", smooth(noise(99)) + 0.05 + shift, memory, same)[0]
 
-    assert float(jax.grad(loss)(0.0, SAME)) > 0.1
-    assert float(jax.grad(loss)(0.0, jnp.eye(2))) == 0
+    assert float(jax.grad(of_shift)(0.0, SAME)) > 0.1
+    assert float(jax.grad(of_shift)(0.0, jnp.eye(2))) == 0
 
 
 def test_the_sums_are_constants_of_the_gradient():
-    changes = history(smooth, steps=2)
+    memory = history("spectrum", smooth, steps=2)
 
-    def loss(changes):
-        return sum(loss for loss, _ in losses(smooth(noise(99)), changes).values())
+    def of_memory(memory):
+        return loss("spectrum", smooth(noise(99)), memory, aggregation="noise")[0]
 
-    assert not any(np.any(g) for g in jax.tree.leaves(jax.grad(loss)(changes)))
+    gradient = jax.grad(of_memory)(memory)
+    assert not any(np.any(g) for g in jax.tree.leaves(dataclasses.asdict(gradient)))
 
 
-def test_a_batch_on_eight_devices_needs_sums_alone():
+@pytest.mark.parametrize("name", DESCRIPTORS)
+def test_a_batch_on_eight_devices_needs_sums_alone(name):
     batch = {
         "source": np.asarray(noise(0)),
         "translation": np.asarray(noise(1)),
@@ -111,32 +195,35 @@ def test_a_batch_on_eight_devices_needs_sums_alone():
         "second": np.arange(BATCH) // 2 % 2,
     }
 
-    def step(batch, changes):
+    def step(batch, memory):
         domains = batch["first"], batch["second"]
-        changes = remember(
-            changes,
+        references = (batch["source"], batch["translation"])
+        memory = remember(
+            memory,
+            TABLE[name],
             batch["source"],
             domains[0],
-            (batch["source"], batch["translation"]),
+            references,
             domains[1],
             batch["translation"],
         )
 
         def total(images):
-            found = change_losses(images, *domains, changes, SAME)
-            return sum(loss for loss, _ in found.values())
+            chosen = AGGREGATIONS["noise"]
+            return change_loss(images, *domains, memory, TABLE[name], chosen, SAME)[0]
 
-        return changes, jax.grad(total)(batch["translation"])
+        return memory, jax.grad(total)(batch["translation"])
 
+    empty = Memory.empty(2, TABLE[name].cells)
     placed = to_global(make_mesh(), batch)
-    compiled = jax.jit(step).lower(placed, Changes.empty(2)).compile()
+    compiled = jax.jit(step).lower(placed, empty).compile()
     text = compiled.as_text()
     assert "all-reduce" in text
     assert "all-gather" not in text
     assert "all-to-all" not in text
     for one, many in zip(
-        jax.tree.leaves(jax.jit(step)(batch, Changes.empty(2))),
-        jax.tree.leaves(compiled(placed, Changes.empty(2))),
+        jax.tree.leaves(jax.jit(step)(batch, empty)),
+        jax.tree.leaves(compiled(placed, empty)),
         strict=True,
     ):
         np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The generator that filters: its polynomials, its gain, and what a style may do."""
+"""The generator that filters: its polynomials, its gain, its residual network, its styles."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxharmo.models.filters import FilterGenerator, blur_polynomials, filter_reach
+from jaxharmo.models.filters import FilterGenerator, Residual, filter_image, filter_reach
 
-TERMS, SIDE, STYLE = 4, 96, 5
+TERMS, WIDTH, SIDE, STYLE = 4, 3, 96, 5
 BINOMIAL = np.outer([1, 2, 1], [1, 2, 1]) / 16
 
 
@@ -16,7 +16,8 @@ BINOMIAL = np.outer([1, 2, 1], [1, 2, 1]) / 16
 def params():
     """Random, of about the size that training gives them."""
     image, style = jnp.zeros((1, 8, 8, 1)), jnp.zeros((1, STYLE))
-    shapes = jax.eval_shape(FilterGenerator(TERMS).init, jax.random.key(0), image, style)
+    model = FilterGenerator(TERMS, WIDTH)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), image, style, style)
     random = np.random.default_rng(0)
     return jax.tree.map(lambda leaf: random.normal(0, 0.03, leaf.shape), shapes["params"])
 
@@ -27,24 +28,47 @@ def apply(params, image, style, only=None):
             name: leaf if name == only else jax.tree.map(np.zeros_like, leaf)
             for name, leaf in params.items()
         }
-    return np.asarray(FilterGenerator(TERMS).apply({"params": params}, image, style))
+    model = FilterGenerator(TERMS, 0 if only else WIDTH)
+    return np.asarray(model.apply({"params": params}, image, style, jnp.zeros_like(style)))
 
 
 def noise(scale=0.1):
     return scale * jax.random.normal(jax.random.key(0), (1, SIDE, SIDE, 1))
 
 
-@pytest.mark.parametrize("dilation", [1, 4])
-def test_polynomials_against_a_literal_recursion(dilation):
-    image = np.asarray(noise(), np.float64)[0, :, :, 0]
+def literal_filter(image, coefficients, dilation):
     kernel = np.zeros((2 * dilation + 1,) * 2)
     kernel[::dilation, ::dilation] = BINOMIAL
     spread = lambda x: 2 * ndimage.correlate(x, kernel, mode="nearest") - x  # noqa: E731
-    before, now = image, spread(image)
-    found = np.asarray(blur_polynomials(noise(), 5, dilation))[0]
-    for number in range(5):
-        np.testing.assert_allclose(found[..., number], now - image, atol=2e-6)
+    before, now, made = image, spread(image), np.zeros_like(image)
+    for coefficient in coefficients:
+        made += coefficient * (now - image)
         before, now = now, 2 * spread(now) - before
+    return made
+
+
+@pytest.mark.parametrize("dilation", [1, 4])
+def test_filter_against_a_literal_recursion(dilation):
+    random = np.random.default_rng(0)
+    coefficients, image = random.normal(size=(2, 5)), random.normal(size=(2, 24, 31, 1))
+    found = filter_image(jnp.asarray(image), jnp.asarray(coefficients), dilation)
+    for number in range(2):
+        expected = literal_filter(image[number, ..., 0], coefficients[number], dilation)
+        np.testing.assert_allclose(found[number, ..., 0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("dilation", [1, 4])
+def test_gradient_of_the_filter_is_its_adjoint(dilation):
+    """It is linear in the image and in the coefficients."""
+    random = np.random.default_rng(1)
+    image, other, cotangent = random.normal(size=(3, 2, 24, 31, 1)).astype(np.float32)
+    first, second = random.normal(size=(2, 2, 5)).astype(np.float32)
+    _, pull_back = jax.vjp(lambda x, c: filter_image(x, c, dilation), image, first)
+    slope, slopes = pull_back(cotangent)
+    by_image = (filter_image(other, first, dilation) * cotangent).sum()
+    np.testing.assert_allclose((slope * other).sum(), by_image, rtol=1e-3)
+    by_coefficients = (filter_image(image, second, dilation) * cotangent).sum()
+    np.testing.assert_allclose((slopes * second).sum(), by_coefficients, rtol=1e-3)
 
 
 def test_the_gain_is_the_exponential_of_the_series(params):
@@ -71,6 +95,25 @@ def test_a_style_of_zeros_changes_nothing(params):
     np.testing.assert_array_equal(apply(params, noise(), jnp.zeros((1, STYLE))), noise())
 
 
+def test_the_same_style_at_both_ends_changes_nothing(params):
+    image, style = noise(), jax.random.normal(jax.random.key(1), (1, STYLE))
+    # Below the floor there is something to give back, and the cut takes it again.
+    image = jnp.maximum(image - 0.95, -1)
+    made = FilterGenerator(TERMS, WIDTH).apply({"params": params}, image, style, style)
+    np.testing.assert_array_equal(made, image)
+
+
+def test_only_what_lies_on_the_floor_is_given_back(params):
+    image = jnp.maximum(noise() - 0.95, -1)
+    cut, correction = Residual(WIDTH).apply(
+        {"params": params["residual"]}, image, jnp.ones((1, STYLE))
+    )
+    np.testing.assert_array_equal(cut > 0, image == -1)
+    twice = Residual(WIDTH).apply({"params": params["residual"]}, image, jnp.full((1, STYLE), 2.0))
+    np.testing.assert_allclose(twice[1], 2 * correction, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(twice[0], cut)
+
+
 def test_what_is_constant_is_only_shifted(params):
     image, style = jnp.full((1, SIDE, SIDE, 1), 0.3), jnp.ones((1, STYLE))
     change = apply(params, image, style) - image
@@ -83,7 +126,7 @@ def test_nothing_falls_below_the_floor(params):
 
 
 def test_nothing_beyond_the_reach_is_seen(params):
-    reach, centre, style = filter_reach(TERMS), SIDE // 2, jnp.ones((1, STYLE))
+    reach, centre, style = filter_reach(TERMS, WIDTH), SIDE // 2, jnp.ones((1, STYLE))
     before = apply(params, noise(), style)[0, centre, centre]
     beyond = noise().at[0, centre, centre + reach + 1 :].add(1e4)
     np.testing.assert_array_equal(apply(params, beyond, style)[0, centre, centre], before)
@@ -93,7 +136,9 @@ def test_nothing_beyond_the_reach_is_seen(params):
 
 def test_gradients_are_finite(params):
     def total(params, style):
-        return jnp.square(FilterGenerator(TERMS).apply({"params": params}, noise(), style)).sum()
+        image = jnp.maximum(noise() - 0.9, -1)
+        made = FilterGenerator(TERMS, WIDTH).apply({"params": params}, image, style, 0 * style)
+        return jnp.square(made).sum()
 
     for gradient in jax.tree.leaves(jax.grad(total, (0, 1))(params, jnp.ones((1, STYLE)))):
         assert np.isfinite(gradient).all()

@@ -2,9 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small import SMALL, replace
+from small import SMALL, STEERED, replace
 
-from jaxharmo.models.layers import average_pool, instance_norm, pick_domain, upsample, with_detail
+from jaxharmo.models.layers import average_pool, instance_norm, pick_domain, upsample
+from jaxharmo.models.mapping import SPREAD
 from jaxharmo.models.networks import build, init
 
 KEY = jax.random.key(0)
@@ -30,50 +31,23 @@ def test_shapes_of_every_network(networks, params):
     style = run("mapping_network", jax.random.normal(KEY, (3, 5)), domain)
     assert style.shape == (3, 6)
     assert run("style_encoder", images, domain).shape == (3, 6)
-    assert run("discriminator", images, domain).shape == (3,)
-    assert run("generator", images, style).shape == images.shape
+    assert run("discriminator", images, domain).shape == (3, 1)
+    assert run("generator", images, style, style).shape == images.shape
     assert run("texture_attention", jnp.ones((3, 4, 4))).shape == (3, 4, 4)
 
 
 def test_generator_takes_any_even_size(networks, params):
     image, style = jnp.zeros((1, 34, 50, 1)), jnp.zeros((1, 6))
-    assert networks.generator.apply({"params": params["generator"]}, image, style).shape == (
-        image.shape
-    )
-
-
-@pytest.mark.parametrize("gain", [0.0, 10.0])
-def test_residual_generator_starts_as_the_identity(gain):
-    config = replace(SMALL, model={"residual": True, "detail_gain": gain})
-    networks = build(config)
-    params = init(networks, config, KEY)
-    image = jax.random.normal(KEY, (2, 32, 32, 1))
-    out = networks.generator.apply({"params": params["generator"]}, image, jnp.ones((2, 6)))
-    np.testing.assert_array_equal(out, image)
+    assert networks.translate(params, image, style, style).shape == image.shape
 
 
 def test_style_changes_the_translation(networks, params):
     image = jax.random.normal(KEY, (1, 32, 32, 1))
     first, second = (
-        networks.generator.apply({"params": params["generator"]}, image, jnp.full((1, 6), value))
+        networks.translate(params, image, jnp.full((1, 6), value), jnp.zeros((1, 6)))
         for value in (0.0, 1.0)
     )
     assert float(jnp.abs(first - second).max()) > 1e-3
-
-
-def test_without_instance_norm_a_translation_depends_on_its_neighbourhood_only():
-    config = replace(SMALL, model={"instance_norm": False})
-    networks = build(config)
-    params = init(networks, config, KEY)
-    image = jax.random.normal(KEY, (1, 64, 64, 1))
-    style = jnp.ones((1, 6))
-
-    def run(x):
-        return networks.generator.apply({"params": params["generator"]}, x, style)
-
-    # An even margin, wider than the reach of the convolutions at both resolutions.
-    whole, part = run(image)[:, 24:40, 24:40], run(image[:, 8:56, 8:56])[:, 16:32, 16:32]
-    np.testing.assert_allclose(whole, part, atol=1e-5)
 
 
 def test_domains_have_heads_of_their_own(networks, params):
@@ -106,17 +80,6 @@ def test_resampling_and_normalisation_by_hand():
     np.testing.assert_allclose(normal.std((1, 2)), 1, atol=1e-3)
 
 
-def test_detail_is_the_binomial_high_pass():
-    image = np.random.default_rng(0).normal(size=(1, 9, 9, 1)).astype(np.float32)
-    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
-    detail = with_detail(jnp.asarray(image), 10.0)[0, ..., 1]
-    for row, column in ((4, 4), (1, 6)):
-        patch = image[0, row - 1 : row + 2, column - 1 : column + 2, 0]
-        expected = 10 * (patch[1, 1] - (kernel * patch).sum())
-        assert float(detail[row, column]) == pytest.approx(expected, abs=1e-4)
-    np.testing.assert_allclose(with_detail(jnp.ones((1, 5, 5, 1)), 10.0)[..., 1], 0, atol=1e-6)
-
-
 def test_texture_attention_keeps_its_total_between_the_extremes(networks, params):
     grid = jnp.abs(jax.random.normal(KEY, (5, 4, 4)))
     for gate in (-4.0, 4.0):
@@ -132,7 +95,7 @@ def test_remat_changes_memory_only(networks, params):
 
     def gradient(networks):
         def total(params):
-            return jnp.square(networks.generator.apply({"params": params}, image, style)).sum()
+            return jnp.square(networks.translate({"generator": params}, image, style, style)).sum()
 
         return jax.jit(jax.value_and_grad(total))(params["generator"])
 
@@ -148,8 +111,8 @@ def test_bfloat16_networks_keep_float32_parameters_and_results():
     params = init(networks, SMALL, KEY)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     image, style = jax.random.normal(KEY, (2, 32, 32, 1)), jnp.ones((2, 6))
-    found = networks.generator.apply({"params": params["generator"]}, image, style)
-    exact = build(SMALL).generator.apply({"params": params["generator"]}, image, style)
+    found = networks.translate(params, image, style, style)
+    exact = build(SMALL).translate(params, image, style, style)
     assert found.dtype == jnp.float32
     assert 0 < float(jnp.abs(found - exact).mean()) < 0.05 * float(jnp.abs(exact).mean())
 
@@ -161,3 +124,37 @@ def test_statistics_of_bfloat16_features_are_float32():
     assert normal.dtype == jnp.float32
     np.testing.assert_allclose(normal.mean((1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(normal.std((1, 2)), 1, atol=1e-3)
+
+
+@pytest.fixture(scope="module", params=[0, 5], ids=["one style", "spread"])
+def steered(request):
+    """Networks and parameters of the filter generator, and the length of its latents."""
+    config = replace(SMALL, model=STEERED | {"latent_dim": request.param})
+    networks = build(config)
+    return networks, init(networks, config, KEY), request.param
+
+
+def test_domains_have_a_row_and_a_spread_around_it(steered):
+    networks, params, length = steered
+    domain = jnp.array([1, 1, 2])
+    styles = networks.mapped_style(params, jax.random.normal(KEY, (3, length)), domain)
+    read = networks.encoded_style(params, jax.random.normal(KEY, (3, 32, 32, 1)), domain)
+    rows = params["mapping_network"]["table"]["embedding"][domain]
+    for found in (styles, read):
+        # All but the last numbers are the domain's.
+        np.testing.assert_allclose(found[:, :-SPREAD], rows[:, :-SPREAD], atol=1e-6)
+    assert np.array_equal(styles[0], styles[1]) == (length == 0)
+    assert np.abs(read[0] - read[1]).max() > 1e-3
+
+
+def test_detail_networks_do_not_see_levels(steered):
+    networks, params, _ = steered
+    image = 0.02 * jax.random.normal(KEY, (2, 32, 32, 1))
+    domain = jnp.array([0, 2])
+    for name in ("discriminator", "style_encoder"):
+        found = networks.apply(params, name, image, domain)
+        shifted = networks.apply(params, name, image + 0.3, domain)
+        np.testing.assert_allclose(found, shifted, atol=1e-4)
+        assert np.abs(found - networks.apply(params, name, 2 * image, domain)).max() > 1e-3
+    # A patch is 8 by 8 pixels.
+    assert networks.apply(params, "discriminator", image, domain).shape == (2, 16)

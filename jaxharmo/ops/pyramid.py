@@ -1,0 +1,23 @@
+"""An image at several resolutions: the detail that blurring and halving take away."""
+
+from jaxtyping import Array, Float
+
+from jaxharmo.ops.blur import binomial_blur
+
+DETAIL_GAIN = 8.0
+"""Detail of noise is a few hundredths of the range; enlarged, it spans the grey levels."""
+
+
+def pyramid(images: Float[Array, "b h w 1"], resolutions: int) -> list[Float[Array, "b i j 1"]]:
+    """Bands of detail from fine to coarse, times ``DETAIL_GAIN``.
+
+    With the binomial blur B: (1 - B)² x and (1 - B) B x at full resolution; then, of every second
+    pixel of B² x, (1 - B) x at half of it, a quarter and so on (Burt & Adelson 1983).
+    """
+    detail = images - binomial_blur(images)
+    smooth = binomial_blur(detail)
+    bands, low = [detail - smooth, smooth], images
+    while len(bands) < resolutions:
+        low = binomial_blur(binomial_blur(low))[:, ::2, ::2]
+        bands.append(low - binomial_blur(low))
+    return [DETAIL_GAIN * band for band in bands[:resolutions]]

@@ -1,0 +1,237 @@
+"""The terms of the generator's loss: a table, and the translations that its entries look at."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxharmo.config import Config
+from jaxharmo.data.prepare.domains import scanner_of
+from jaxharmo.losses.adversarial import real_loss
+from jaxharmo.losses.changes import AGGREGATIONS, Aggregate, Gaps, Memory, change_loss, remember
+from jaxharmo.losses.descriptors import DESCRIPTORS
+from jaxharmo.losses.texture import domain_average, texture_grids, texture_loss
+from jaxharmo.losses.translation import cycle_loss, diversity, style_loss
+from jaxharmo.models.networks import Networks, Params
+
+Images = Float[Array, "b h w 1"]
+Metrics = dict[str, Float[Array, ""]]
+Style = Float[Array, "b s"]
+Found = tuple[Float[Array, ""], Metrics]
+"""A term's loss and what else it tells."""
+
+
+class Examples(NamedTuple):
+    """A batch on the device, images in [-1, 1]."""
+
+    source: Images
+    source_domain: Int[Array, "b"]
+    references: tuple[Images, Images]
+    target_domain: Int[Array, "b"]
+    latents: tuple[Float[Array, "b z"], Float[Array, "b z"]]
+
+
+class Styles(NamedTuple):
+    """Of every sample of a batch: two styles of the target domain, and the source's own."""
+
+    target: Style
+    other: Style
+    source: Style
+
+
+Guide = Callable[[Params, Examples], Styles]
+Changes = dict[str, Memory]
+"""Running sums by the name of their descriptor."""
+
+
+def build_guides(networks: Networks, config: Config) -> dict[str, Guide]:
+    """Where the styles of an update come from: latents, or images.
+
+    The source's style is read off the source wherever domains have more styles than one.
+    """
+
+    def latent(params: Params, examples: Examples) -> Styles:
+        mapped = partial(networks.mapped_style, params)
+        first, second = examples.latents
+        own = (
+            networks.encoded_style(params, examples.source, examples.source_domain)
+            if config.model.latent_dim
+            else mapped(first, examples.source_domain)
+        )
+        target = examples.target_domain
+        return Styles(mapped(first, target), mapped(second, target), own)
+
+    def reference(params: Params, examples: Examples) -> Styles:
+        encoded = partial(networks.encoded_style, params)
+        first, second = (encoded(image, examples.target_domain) for image in examples.references)
+        return Styles(first, second, encoded(examples.source, examples.source_domain))
+
+    # Where a domain has one style, images of it have no other to tell of.
+    if not config.model.latent_dim:
+        return {"latent": latent}
+    return {"latent": latent, "reference": reference}
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """One update of the generator: what its terms look at, computed when one asks for it."""
+
+    networks: Networks
+    config: Config
+    params: Params
+    examples: Examples
+    changes: Changes
+    styles: Styles
+
+    @cached_property
+    def fake(self) -> Images:
+        """The sources in the target style."""
+        return self._translate(self.examples.source, self.styles.target, self.styles.source)
+
+    @cached_property
+    def reconstruction(self) -> Images:
+        """The fakes in the style of their sources."""
+        return self._translate(self.fake, self.styles.source, self.styles.target)
+
+    @cached_property
+    def other(self) -> Images:
+        """The sources in a second style of the target domain."""
+        return self._translate(self.examples.source, self.styles.other, self.styles.source)
+
+    def _translate(self, images: Images, to: Style, of: Style) -> Images:
+        return self.networks.translate(self.params, images, to, of)
+
+
+def _adversarial(update: Update) -> Found:
+    domain = update.examples.target_domain
+    logits = update.networks.apply(update.params, "discriminator", update.fake, domain)
+    return real_loss(logits), {}
+
+
+def _style(update: Update) -> Found:
+    domain = update.examples.target_domain
+    encoded = update.networks.encoded_style(update.params, update.fake, domain)
+    return style_loss(encoded, update.styles.target), {}
+
+
+def _cycle(update: Update) -> Found:
+    return cycle_loss(update.reconstruction, update.examples.source), {}
+
+
+def _diversity(update: Update) -> Found:
+    return -diversity(update.fake, update.other), {}
+
+
+def _texture(update: Update) -> Found:
+    if update.config.texture.compare == "changes":
+        return _changes("texture", update)
+    return _published_texture(update)
+
+
+def _published_texture(update: Update) -> Found:
+    """Each reconstruction against its source, or domains against each other.
+
+    With references, the mean grid of a domain's translations against that of its references,
+    because anatomy differs from image to image.
+    """
+    config, examples = update.config, update.examples
+    grids = partial(texture_grids, config=config.texture)
+    if config.texture.compare == "cycle":
+        made, real = grids(update.reconstruction), grids(examples.source)
+    else:
+        of_domain = partial(
+            domain_average, domain=examples.target_domain, domains=len(config.data.domains)
+        )
+        first, second = (grids(images) for images in examples.references)
+        mean = jax.tree.map(lambda a, b: (a + b) / 2, first, second)
+        made, real = of_domain(grids(update.fake)), of_domain(mean)
+    return texture_loss(made, real, config.texture, _attention(update))
+
+
+def _changes(name: str, update: Update) -> Found:
+    config, examples = update.config, update.examples
+    loss, gap = change_loss(
+        update.fake,
+        examples.source_domain,
+        examples.target_domain,
+        update.changes[name],
+        DESCRIPTORS[name](config.texture),
+        _aggregate(name, update),
+        _same_scanner(config),
+    )
+    return loss, {f"{name}_gap": gap}
+
+
+def _aggregate(name: str, update: Update) -> Aggregate:
+    chosen = {"spectrum": "noise", "histogram": "sum"}.get(name, update.config.texture.aggregation)
+    if chosen != "attention":
+        return AGGREGATIONS[chosen]
+
+    def attended(gaps: Gaps) -> Float[Array, "b"]:
+        grids = gaps.cells.reshape(-1, 4, 4)
+        return _attention(update)(grids).mean((1, 2)).reshape(len(gaps.cells), -1).mean(1)
+
+    return attended
+
+
+def _attention(update: Update) -> Callable[[Float[Array, "b 4 4"]], Float[Array, "b 4 4"]]:
+    return partial(update.networks.apply, update.params, "texture_attention")
+
+
+TERMS: Mapping[str, Callable[[Update], Found]] = {
+    "adversarial": _adversarial,
+    "style": _style,
+    "cycle": _cycle,
+    "diversity": _diversity,
+    "texture": _texture,
+    "spectrum": partial(_changes, "spectrum"),
+    "histogram": partial(_changes, "histogram"),
+}
+"""By the name of their weight in ``LossConfig``."""
+
+
+def remembered(config: Config) -> tuple[str, ...]:
+    """Names of the descriptors whose sums a run keeps."""
+    by_changes = {"texture": config.texture.compare == "changes"}
+    return tuple(
+        name for name in DESCRIPTORS if getattr(config.loss, name) and by_changes.get(name, True)
+    )
+
+
+def empty_changes(config: Config) -> Changes:
+    """Before the first step."""
+    return {
+        name: Memory.empty(len(config.data.domains), DESCRIPTORS[name](config.texture).cells)
+        for name in remembered(config)
+    }
+
+
+def remember_changes(
+    changes: Changes, params: Params, examples: Examples, networks: Networks, config: Config
+) -> Changes:
+    """The running sums with a batch and its latent-guided translations added."""
+    styles = build_guides(networks, config)["latent"](params, examples)
+    fake = networks.translate(params, examples.source, to=styles.target, of=styles.source)
+    return {
+        name: remember(
+            memory,
+            DESCRIPTORS[name](config.texture),
+            examples.source,
+            examples.source_domain,
+            examples.references,
+            examples.target_domain,
+            fake,
+        )
+        for name, memory in changes.items()
+    }
+
+
+def _same_scanner(config: Config) -> Float[Array, "k k"]:
+    """1 where two domains are kernels of one scanner."""
+    scanners = np.array([scanner_of(name) for name in config.data.domains])
+    return jnp.asarray(scanners[:, None] == scanners, jnp.float32)
