@@ -2,9 +2,7 @@
 
     python train.py
 
-One to two minutes on two CPU cores. To expect: the HU error falls by about three quarters and more,
-the Fréchet distance of texture features by 94 % and more. The networks and losses are those of
-``configs/kernel_pairs.py``.
+A few minutes on two CPU cores. The networks and losses are those of ``configs/kernel_pairs.py``.
 """
 
 import dataclasses

@@ -16,6 +16,7 @@ from jaxharmo.config import (
     LossConfig,
     ModelConfig,
     OptimConfig,
+    PublishedGenerator,
     TextureConfig,
     TrainConfig,
 )
@@ -26,7 +27,9 @@ def get_config() -> Config:
     """The published configuration."""
     return Config(
         data=DataConfig(crop=512, crop_position="center", window=(-1024.0, 400.0)),
-        model=ModelConfig(width=32, max_width=512, downsamples=5),
+        model=ModelConfig(
+            generator=PublishedGenerator(downsamples=5), width=32, max_width=512
+        ),
         texture=TextureConfig(
             glcm=PUBLISHED,
             compare="cycle",

@@ -130,7 +130,7 @@ def test_nothing_beyond_the_reach_is_seen(params):
     before = apply(params, noise(), style)[0, centre, centre]
     beyond = noise().at[0, centre, centre + reach + 1 :].add(1e4)
     np.testing.assert_array_equal(apply(params, beyond, style)[0, centre, centre], before)
-    nearer = noise().at[0, centre, centre + reach].add(1e4)
+    nearer = noise().at[0, centre, centre + filter_reach(TERMS, 0)].add(1e4)
     assert apply(params, nearer, style)[0, centre, centre] != before
 
 
