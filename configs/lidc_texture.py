@@ -27,9 +27,7 @@ def get_config() -> Config:
     """The published configuration."""
     return Config(
         data=DataConfig(crop=512, crop_position="center", window=(-1024.0, 400.0)),
-        model=ModelConfig(
-            generator=PublishedGenerator(downsamples=5), width=32, max_width=512
-        ),
+        model=ModelConfig(generator=PublishedGenerator(downsamples=5), width=32, max_width=512),
         texture=TextureConfig(
             glcm=PUBLISHED,
             compare="cycle",

@@ -168,7 +168,7 @@ def _changes(name: str, update: Update) -> Found:
 
 
 def _aggregate(name: str, update: Update) -> Aggregate:
-    chosen = {"spectrum": "noise", "histogram": "sum"}.get(name, update.config.texture.aggregation)
+    chosen = {"spectrum": "mean", "histogram": "sum"}.get(name, update.config.texture.aggregation)
     if chosen != "attention":
         return AGGREGATIONS[chosen]
 
