@@ -143,6 +143,8 @@ class Harmonize:
     stay, and two runs give the same bytes."""
     mixed: bool = False
     """Folders may hold several series, told apart by their headers."""
+    allow_derived: bool = False
+    """Take images with ImageType DERIVED, too; what jaxharmo made stays refused."""
     precision: Precision = "float32"
     """Of the generator's arithmetic."""
     batch: int = 8
@@ -160,6 +162,7 @@ class Harmonize:
             kernel_tag=self.kernel_tag == "target",
             date=self.date,
             mixed=self.mixed,
+            allow_derived=self.allow_derived,
         )
         harmonizer = load(
             _one_model(self.workdir, self.model),

@@ -31,7 +31,10 @@ from pydicom.uid import (
 
 from jaxharmo.data.prepare import lost, reading
 from jaxharmo.data.prepare.domains import kernel_of
+from jaxharmo.data.prepare.headers import Skipped
 from jaxharmo.data.prepare.nifti import UNLABELLED
+from jaxharmo.data.prepare.series import list_files
+from jaxharmo.data.prepare.sources import Rules, read_file
 
 PYDICOM = Path(pydicom.data.__file__).parent / "test_files"
 GRID = "Rows, Columns or PixelSpacing out of range"
@@ -221,7 +224,7 @@ def bomb(path):
     sound(path, DeflatedExplicitVRLittleEndian)
     meta = read_file_meta_info(path)
     squeeze = zlib.compressobj(9, wbits=-15)
-    data = squeeze.compress(bytes(4 * 2**20)) + squeeze.flush()
+    data = squeeze.compress(bytes(reading.MAX_INFLATED + 2**20)) + squeeze.flush()
     path.write_bytes(path.read_bytes()[: 144 + meta.FileMetaInformationGroupLength] + data)
 
 
@@ -349,8 +352,7 @@ def test_the_files_of_pydicom(tmp_path):
     assert skipped["pydicom/dicomdirtests/DICOMDIR"].startswith("not a CT image but Media")
 
 
-def test_a_bomb_is_not_inflated(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_INFLATED", 2**20)
+def test_a_bomb_is_not_inflated(tmp_path):
     write_series(tmp_path / "in", slices=3)
     bomb(tmp_path / "in" / "bomb")
     prepared(tmp_path / "in", tmp_path / "out")
@@ -370,10 +372,13 @@ def test_files_and_folders_without_access():
         closed.parent.chmod(0)
         os.seteuid(nobody)
         try:
-            manifest, _ = prepared(source, root / "out")
-            skipped = skipped_files(root / "out")
+            folders = []
+            names = [path.relative_to(source).as_posix() for path in list_files(source, folders)]
+            found = [item for name in names for item in read_file(Rules(), source, name)]
         finally:
             os.seteuid(os.getuid())
             closed.parent.chmod(0o700)
-        assert skipped == {"closed/": "folder cannot be read", secret.name: "cannot be read"}
-        assert len(all_slices(root / "out", manifest)) == 3
+        assert folders == [closed.parent]
+        (skipped,) = [item for item in found if isinstance(item, Skipped)]
+        assert skipped == Skipped(secret.name, "cannot be read", lost=True)
+        assert len(found) == 4
