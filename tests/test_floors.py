@@ -11,6 +11,7 @@ FLOORS = {
     "errors": -1,
     "clean_path": -1,
     "isolation": 0,
+    "lock": 0,
     "files": 0,
     "typed": 0,
     "ops": 0,

@@ -14,10 +14,12 @@ from jaxharmo.data.prepare.headers import DERIVED, OURS, Skipped
 from jaxharmo.data.prepare.scan import find_series
 from jaxharmo.data.prepare.series import list_files
 from jaxharmo.errors import InputError
+from jaxharmo.files import make_folder
 from jaxharmo.harmonize.derivation import Method
 from jaxharmo.harmonize.nifti import NiftiImage, is_nifti, stem
 from jaxharmo.harmonize.series import DicomSeries
 from jaxharmo.harmonize.volume import Report, harmonize_volume
+from jaxharmo.lock import locked
 
 _FIRST = 4
 
@@ -96,6 +98,19 @@ def run(
     report: Report = print,
 ) -> int:
     """``harmonize`` for volumes that are found already."""
+    make_folder(destination.parent)
+    with locked(destination.with_name(f"{destination.name}.lock"), f"the output {destination}"):
+        return _run(volumes, destination, methods, origin, skip_own, report)
+
+
+def _run(
+    volumes: Sequence[DicomSeries | NiftiImage],
+    destination: Path,
+    methods: list[Method],
+    origin: str | None,
+    skip_own: bool,
+    report: Report,
+) -> int:
     slugs = unique_slugs([method.derivation.to for method in methods])
     tasks = [
         (volume, _place(volume, destination, slug if len(volumes) * len(methods) > 1 else ""), each)

@@ -15,14 +15,22 @@ from jaxharmo.data.prepare.headers import Skipped
 from jaxharmo.data.prepare.keys import write_key_file
 from jaxharmo.data.prepare.nifti import read_labels
 from jaxharmo.data.prepare.plan import Plan, make_plan
-from jaxharmo.data.prepare.progress import WORK, Meter, close_destination, open_destination
+from jaxharmo.data.prepare.progress import (
+    LOCK,
+    WORK,
+    Meter,
+    close_destination,
+    open_destination,
+)
 from jaxharmo.data.prepare.scan import scan
 from jaxharmo.data.prepare.series import group, list_files
 from jaxharmo.data.prepare.sources import Rules, read_file
 from jaxharmo.data.prepare.units import Unit, decode_slice, read_result, write_unit
 from jaxharmo.data.prepare.workers import Workers, open_workers
 from jaxharmo.errors import InputError
+from jaxharmo.files import make_folder
 from jaxharmo.isolation import Death, warm_up
+from jaxharmo.lock import locked
 
 __all__ = [
     "SKIPPED_NAME", "WARNINGS_NAME", "Job", "PrepareConfig", "lost", "prepare",
@@ -72,7 +80,7 @@ def prepare(
     if not job.scheduler:
         warm_up()
     source, destination = source.resolve(), destination.resolve()
-    part, parts = _part(job)
+    _, parts = _part(job)
     for path in (destination, *([key_file.resolve()] if key_file else [])):
         if path.is_relative_to(source):
             raise InputError(f"{path}: lies in the input folder; name one outside of it")
@@ -90,6 +98,32 @@ def prepare(
         "settings": json.dumps(dataclasses.asdict(config)),
         "files": _fingerprint(source, [*files, *closed], labels),
     }
+    if destination.exists() and not destination.is_dir():
+        raise InputError(f"{destination}: a file; name a new or empty folder for the shards")
+    make_folder(destination)
+    try:
+        with locked(destination / LOCK, "this shard set", shared=parts > 1):
+            return _prepare(
+                source, destination, config, files, closed, rules, provenance, key_file, job, report
+            )
+    finally:
+        _remove_if_empty(destination)
+
+
+def _prepare(
+    source: Path,
+    destination: Path,
+    config: PrepareConfig,
+    files: list[Path],
+    closed: list[Path],
+    rules: Rules,
+    provenance: dict[str, str],
+    key_file: Path | None,
+    job: Job,
+    report: Report,
+) -> Manifest | None:
+    """``prepare`` in a folder that is ours alone, or with the other parts of the work."""
+    part, parts = _part(job)
     finished = open_destination(destination, provenance, shared=parts > 1 or job.merge)
     if finished and not key_file:
         report(f"{destination}: already prepared from these files")
@@ -105,7 +139,6 @@ def prepare(
         plan = make_plan(series, skipped, config)
         if isinstance(plan, str):
             close_destination(destination)
-            _remove_if_empty(destination)
             raise InputError(f"{source}: no usable CT slice in {plan}")
         if not finished:
             if not job.merge:
