@@ -17,7 +17,6 @@ from pydicom.encaps import encapsulate
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -28,6 +27,7 @@ from pydicom.uid import (
     RTStructureSetStorage,
     SegmentationStorage,
 )
+from syntaxes import SYNTAXES, compress_by_gdcm
 
 from jaxharmo.data.prepare import lost, reading
 from jaxharmo.data.prepare.domains import kernel_of
@@ -126,39 +126,12 @@ def without_preamble(path):
     path.write_bytes(path.read_bytes()[132:])
 
 
-def big_endian(path):
-    dataset = ct_slice(7, patient=path.name)
-    dataset.PixelData = np.frombuffer(dataset.PixelData, "<i2").astype(">i2").tobytes()
-    save(dataset, path, ExplicitVRBigEndian)
+def in_syntax(name):
+    return lambda path: SYNTAXES[name](ct_slice(7, patient=path.name), path)
 
 
-def compressed(syntax):
-    def build(path):
-        dataset = ct_slice(7, patient=path.name)
-        save(dataset, path)
-        dataset = pydicom.dcmread(path)
-        dataset.compress(syntax, generate_instance_uid=False)
-        dataset.save_as(path)
-
-    return build
-
-
-def compressed_by_gdcm(name):
-    def build(path):
-        gdcm = pytest.importorskip("gdcm")
-        reader, writer = gdcm.ImageReader(), gdcm.ImageWriter()
-        reader.SetFileName(str(sound(path)))
-        assert reader.Read()
-        change = gdcm.ImageChangeTransferSyntax()
-        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, name)))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer.SetFileName(str(path))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        assert writer.Write()
-
-    return build
+def by_gdcm(name):
+    return lambda path: compress_by_gdcm(sound(path), name)
 
 
 def endless_element(path):
@@ -172,16 +145,16 @@ def endless_element(path):
 GOOD_FILES = {
     "endless": endless_element,
     "implicit": lambda path: sound(path, ImplicitVRLittleEndian),
-    "deflated": lambda path: sound(path, DeflatedExplicitVRLittleEndian),
-    "big-endian": big_endian,
+    "deflated": in_syntax("deflated"),
+    "big-endian": in_syntax("big endian"),
     "no-meta": without_meta,
     "no-preamble": without_preamble,
-    "rle": compressed(RLELossless),
-    "jpeg-ls": compressed(JPEGLSLossless),
-    "jpeg-2000": compressed(JPEG2000Lossless),
-    "jpeg-lossless": compressed_by_gdcm("JPEGLosslessProcess14"),
-    "jpeg-lossless-sv1": compressed_by_gdcm("JPEGLosslessProcess14_1"),
-    "jpeg-ls-gdcm": compressed_by_gdcm("JPEGLSLossless"),
+    "rle": in_syntax("RLE"),
+    "jpeg-ls": in_syntax("JPEG-LS"),
+    "jpeg-2000": in_syntax("JPEG 2000"),
+    "jpeg-lossless": by_gdcm("JPEGLosslessProcess14"),
+    "jpeg-lossless-sv1": in_syntax("JPEG lossless"),
+    "jpeg-ls-gdcm": by_gdcm("JPEGLSLossless"),
     "file with spaces and ünïcode.txt": sound,
     "…‮gpj.exe": sound,
     "=cmd()": sound,
