@@ -18,7 +18,7 @@ from jaxharmo.data.prepare.plan import Plan, main_reason, too_small
 from jaxharmo.data.prepare.units import UnitResult, read_result, record_path
 from jaxharmo.data.records import WRITER_OPTIONS, Slice, decode, encode
 from jaxharmo.errors import InputError
-from jaxharmo.files import make_folder, write_text
+from jaxharmo.files import defused, make_folder, write_text
 
 SKIPPED_NAME = "skipped.csv"
 WARNINGS_NAME = "warnings.csv"
@@ -200,9 +200,9 @@ def _patients_by_split(plan: Plan, used: set[str]) -> dict[str, list[str]]:
 
 
 def _write_table(path: Path, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """A CSV, atomically; bytes of a file name that are no text are escaped."""
+    """A CSV, atomically; bytes of a file name that are no text are escaped, formulas defused."""
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(head)
-    writer.writerows(rows)
+    writer.writerows(map(defused, row) for row in rows)
     write_text(path, table.getvalue(), errors="backslashreplace")
