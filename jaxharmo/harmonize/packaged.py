@@ -8,7 +8,6 @@ SHA-256 of the weights, ``textures.json`` the textures of the training domains.
 
 import dataclasses
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +101,10 @@ def read_model(
         translator = Translator(config, params, int(about["step"]), precision=precision)
         if translator.digest != about["sha256"]:
             raise ValueError("the weights are not those that were exported")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except Exception as error:
+        # Damaged bytes of an archive surface as almost any exception.
         raise InputError(f"{folder}: damaged model ({error}); export it again") from error
     return translator
 

@@ -65,14 +65,23 @@ def holds_nothing_else_than(whole, part):
 
 @pytest.mark.slow
 def test_prepare(tmp_path):
-    for patient in range(4):
+    for patient in range(2):
         for kernel in ("B30f", "B70f"):
             name = f"{patient}{kernel}"
             options = {"patient": f"p{patient}", "series": name, "kernel": kernel}
-            write_series(tmp_path / "in", slices=60, size=256, **options)
+            write_series(tmp_path / "in", slices=30, size=128, **options)
 
     def words(name):
-        return (*JAXHARMO, "prepare", tmp_path / "in", tmp_path / name, "--crop", "body")
+        return (
+            *JAXHARMO,
+            "prepare",
+            tmp_path / "in",
+            tmp_path / name,
+            "--crop",
+            "body",
+            "--split-gap",
+            "1",
+        )
 
     def check(name):
         holds_nothing_else_than(contents(tmp_path / "timed"), contents(tmp_path / name))

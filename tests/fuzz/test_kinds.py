@@ -1,13 +1,17 @@
 """Damaged files of every kind but DICOM: accepted, or refused with one line; nothing else."""
 
+import gzip
 import json
 import shutil
 
 import numpy as np
 import pytest
 from mutations import mutate
-from targets import KINDS, read
+from targets import KINDS, nifti_volume, read
 
+from jaxharmo.errors import InputError
+from jaxharmo.harmonize.nifti import NiftiImage
+from jaxharmo.harmonize.packaged import read_model
 from jaxharmo.isolation import Death, Helper
 
 SECONDS = 60
@@ -74,3 +78,37 @@ def test_a_long_round(kind, helper, tmp_path):
     tally, finds = finds_in(kind, ROUND["long"], helper, tmp_path, seed=1)
     print(f"\n{json.dumps({'kind': kind, **tally, 'finds': len(finds)})}")
     assert not finds, "\n".join(finds)
+
+
+def test_an_affine_without_an_axis_is_refused(tmp_path):
+    """Found by the long round: three axes of which two run the same way."""
+    nibabel = pytest.importorskip("nibabel")
+    KINDS["NIfTI"].make(tmp_path / "in")
+    path = tmp_path / "in" / "a.nii"
+    affine = np.diag([0.8, 1e-30, 2.5, 1])
+    nibabel.save(nibabel.Nifti1Image(nifti_volume(), affine), path)
+    with pytest.raises(InputError, match=r"a\.nii: its affine"):
+        NiftiImage(path)
+
+
+def test_a_bomb_of_voxels_is_refused(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    path = tmp_path / "a.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(nifti_volume(), np.eye(4)), path)
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    data[42:48] = np.array([30000, 30000, 3000], "<i2").tobytes()
+    path.write_bytes(gzip.compress(data))
+    with pytest.raises(InputError, match="GiB of voxels"):
+        NiftiImage(path)
+
+
+def test_weights_that_claim_to_be_encrypted_are_refused(tmp_path):
+    """Found by the long round: a flag in the archive."""
+    KINDS["model folders"].make(tmp_path / "model")
+    path = tmp_path / "model" / "weights.npz"
+    data = bytearray(path.read_bytes())
+    for head, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(head) + flags] |= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="damaged model"):
+        read_model(tmp_path / "model")
