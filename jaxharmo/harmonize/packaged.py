@@ -105,7 +105,8 @@ def read_model(
         raise
     except Exception as error:
         # Damaged bytes of an archive surface as almost any exception.
-        raise InputError(f"{folder}: damaged model ({error}); export it again") from error
+        (reason, *_) = [*str(error).splitlines(), type(error).__name__]
+        raise InputError(f"{folder}: damaged model ({reason[:200]}); export it again") from error
     return translator
 
 
