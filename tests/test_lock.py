@@ -1,27 +1,20 @@
 """Two of a kind in one folder: the second is refused with one line, a crashed one is in no way."""
 
 import multiprocessing
-import os
-import signal
 import time
 
 import pytest
 from dicom_files import write_series
 from harmonized import harmonized
+from lock_holder import hold
 from prepared import prepared
+from small import SMALL
 
 from jaxharmo import lock
 from jaxharmo.data.prepare import Job
 from jaxharmo.errors import InputError
+from jaxharmo.experiment import train_run
 from jaxharmo.lock import locked
-
-
-def hold(path, ready, job=None):
-    if job:
-        os.environ["SLURM_JOB_ID"] = job
-    with locked(path, "it"):
-        ready.set()
-        signal.pause()
 
 
 @pytest.fixture
@@ -120,3 +113,8 @@ def test_the_commands_take_it(tmp_path, holding):
     with pytest.raises(InputError, match="at work on the output"):
         harmonized(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    (tmp_path / "run").mkdir()
+    holding(tmp_path / "run" / "lock")
+    with pytest.raises(InputError, match="at work on this run"):
+        train_run(SMALL, tmp_path / "run", None)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]
