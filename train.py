@@ -9,10 +9,8 @@ import tyro
 
 from jaxharmo import flags, runtime
 from jaxharmo.config import Config
-from jaxharmo.experiment import config_from_file, evaluate_run, train_run
+from jaxharmo.experiment import DEMO, config_from_file, evaluate_run, train_run
 from jaxharmo.preemption import end_on_sigterm
-
-DEMO = Path("configs/demo.py")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +21,7 @@ class Train:
     """
 
     config: Path = DEMO
-    """Python file with get_config(); its values are the defaults of the options below."""
+    """Python file with get_config(), which is run; its values are the defaults of the options."""
     workdir: Path | None = None
     """Folder of the run; runs/<name of the config file> if not given."""
     data: Path | None = None

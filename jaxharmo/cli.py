@@ -16,7 +16,7 @@ from jaxharmo.data.prepare import SKIPPED_NAME, Job, PrepareConfig, lost, prepar
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.domains import StudyConfig, study_domains
 from jaxharmo.evaluation.domains.report import verdict
-from jaxharmo.experiment import config_from_file
+from jaxharmo.experiment import DEMO, config_from_file
 from jaxharmo.harmonize.command import Choices, harmonize_command
 from jaxharmo.harmonize.harmonizer import load
 from jaxharmo.harmonize.packaged import write_model
@@ -143,6 +143,8 @@ class Harmonize:
     stay, and two runs give the same bytes."""
     mixed: bool = False
     """Folders may hold several series, told apart by their headers."""
+    allow_derived: bool = False
+    """Take images with ImageType DERIVED, too; what jaxharmo made stays refused."""
     precision: Precision = "float32"
     """Of the generator's arithmetic."""
     batch: int = 8
@@ -160,6 +162,7 @@ class Harmonize:
             kernel_tag=self.kernel_tag == "target",
             date=self.date,
             mixed=self.mixed,
+            allow_derived=self.allow_derived,
         )
         harmonizer = load(
             _one_model(self.workdir, self.model),
@@ -246,8 +249,8 @@ class ProfileGlcm:
 class ProfileStep:
     """Compile time, speed by phase, utilisation, memory and collectives of the training step."""
 
-    config: Path = Path("configs/demo.py")
-    """Python file with get_config()."""
+    config: Path = DEMO
+    """Python file with get_config(), which is run."""
     domains: int = 3
     """Domains where the config names none."""
     repeats: int = 10
@@ -282,8 +285,8 @@ class ProfileInput:
 
     data: Path
     """Shard set."""
-    config: Path = Path("configs/demo.py")
-    """Python file with get_config()."""
+    config: Path = DEMO
+    """Python file with get_config(), which is run."""
     batches: int = 50
     """Batches read at full speed, and again between steps."""
     step_seconds: float | None = None

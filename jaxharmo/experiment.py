@@ -1,9 +1,11 @@
 """A run from start to verdict: shards and config in, checkpoints and a report out."""
 
+import contextlib
 import dataclasses
 import json
 import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxharmo import config as configs
@@ -20,9 +22,12 @@ from jaxharmo.evaluation.slices import DomainSlices
 from jaxharmo.evaluation.verdict import verdict_table
 from jaxharmo.files import make_folder
 from jaxharmo.journal import progress
+from jaxharmo.lock import locked
 from jaxharmo.training.loop import fit
 from jaxharmo.translator import load_translator
 
+DEMO = Path(__file__).parents[1] / "configs" / "demo.py"
+"""The config of who names none; never one of the same name in the working directory."""
 _MAY_CHANGE = tuple(
     f"train.{name}"
     for name in (
@@ -37,7 +42,10 @@ _MAY_CHANGE = tuple(
 
 
 def config_from_file(path: Path) -> Config:
-    """What ``get_config()`` of a Python file returns; ``InputError`` where there is none."""
+    """What ``get_config()`` of a Python file returns; ``InputError`` where there is none.
+
+    A config is code, and runs: name only those that you would run as a script.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such config; the project's own are in configs/")
     # As a script may, a config may import its neighbours.
@@ -60,6 +68,11 @@ def train_run(config: Config, workdir: Path, data: Path | None) -> int:
     """
     check(config)
     make_folder(workdir)
+    with _alone_in(workdir):
+        return _train_run(config, workdir, data)
+
+
+def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
     shards = data or (Path(config.data.shards) if config.data.shards else workdir / "phantom")
     if not data and not config.data.shards and runtime.is_main_process():
         make_phantom(shards, progress=lambda items, total: progress(items, total, "phantom"))
@@ -111,8 +124,25 @@ def evaluate_run(
     def guide(training: list[DomainSlices]) -> list[Guidance]:
         return guidances(translator, training, config.eval)
 
-    metrics = evaluate(guide, shards, config, output, model=model)
+    make_folder(output.parent)
+    with locked(output.with_name(f"{output.name}.lock"), "this evaluation"):
+        metrics = evaluate(guide, shards, config, output, model=model)
     return f"{verdict_table(metrics)}\n{output / 'report.html'}"
+
+
+@contextlib.contextmanager
+def _alone_in(workdir: Path) -> Iterator[None]:
+    """The main process holds the lock of the run; all stop where it is refused."""
+    with contextlib.ExitStack() as stack:
+        refused = None
+        if runtime.is_main_process():
+            try:
+                stack.enter_context(locked(workdir / "lock", "this run"))
+            except InputError as error:
+                refused = error
+        if runtime.agree(refused is not None):
+            raise refused or InputError(f"{workdir}: another process is at work on this run")
+        yield
 
 
 def _check_evaluable(domains: tuple[Domain, ...], split: str, shards: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from jaxharmo.errors import InputError
 
 PARTIAL_SUFFIX = ".jaxharmo-partial"
+_FORMULA = tuple("=+-@\t\r\n")
 
 
 def make_folder(path: Path) -> None:
@@ -30,6 +31,14 @@ def write_bytes(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_bytes(content)
     partial.replace(path)
+
+
+def defused(cell: object) -> object:
+    """A cell of a CSV as it is, or with an apostrophe before what a spreadsheet would run.
+
+    Names and texts of foreign files may begin like a formula.
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA else cell
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import tyro
 
+from jaxharmo.clean_path import clean_path
 from jaxharmo.errors import InputError, Preempted
 
 
@@ -43,8 +44,9 @@ def run(command: Callable[[], None]) -> None:
 
     After SIGTERM with all saved the code is 0, so that a cluster does not count it as a failure.
     Bad input, losses that are not finite and a disk that fails are one line on stderr; any other
-    failure is a fault of ours and keeps its traceback.
+    failure is a fault of ours and keeps its traceback. What it starts has a clean path.
     """
+    clean_path()
     try:
         command()
     except InputError as error:

@@ -1,30 +1,26 @@
-import importlib.util
-import mmap
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+FLAGS = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
 
-def known_to_xla(flag):
-    """XLA ends a process that names a flag it has dropped, so look for the name in its library."""
-    (folder,) = importlib.util.find_spec("jaxlib").submodule_search_locations
-    for path in Path(folder).glob("libjax_common.*"):
-        with (
-            path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library,
-        ):
-            return library.find(flag.encode()) >= 0
-    return False
+
+def known_to_xla(flags):
+    """Tried out, as XLA and its plugins for other devices end a process that names a flag that
+    they do not know, or not any more."""
+    environment = {**os.environ, "XLA_FLAGS": flags}
+    start = [sys.executable, "-c", "import jax; jax.devices()"]
+    return subprocess.run(start, env=environment, capture_output=True).returncode == 0
 
 
 # Before JAX starts, and for the commands that tests run: tests compile much and compute little.
 # The fusion emitters take a third of a compilation. Workers of pytest-xdist inherit both.
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    os.environ["XLA_FLAGS"] = (
-        f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
-    )
-    if known_to_xla("xla_cpu_use_fusion_emitters"):
-        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+    _own = os.environ.get("XLA_FLAGS", "")
+    _choices = (" ".join([_own, *FLAGS[:count]]) for count in (2, 1))
+    os.environ["XLA_FLAGS"] = next(filter(known_to_xla, _choices), _own)
     _cache = tempfile.TemporaryDirectory(prefix="jaxharmo-compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 

@@ -9,6 +9,9 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = {
     "errors": -1,
+    "clean_path": -1,
+    "isolation": 0,
+    "lock": 0,
     "files": 0,
     "typed": 0,
     "ops": 0,
@@ -29,6 +32,7 @@ FLOORS = {
     "experiment": 5,
     "__init__": 5,
     "cli": 6,
+    "__main__": 7,
 }
 
 MODULES = sorted((ROOT / "jaxharmo").rglob("*.py"))

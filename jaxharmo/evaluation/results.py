@@ -16,6 +16,7 @@ from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.outcome import PairResult
 from jaxharmo.evaluation.report import html_report
 from jaxharmo.evaluation.scores import Features
+from jaxharmo.files import defused
 
 
 def mean_scores(pairs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
@@ -85,7 +86,7 @@ def write_csv(path: Path, rows: Iterator[dict]) -> None:
             if writer is None:
                 writer = csv.DictWriter(file, list(row))
                 writer.writeheader()
-            writer.writerow(jsonable(row))
+            writer.writerow({name: defused(jsonable(cell)) for name, cell in row.items()})
 
 
 def _of(pair: dict) -> dict:

@@ -10,24 +10,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxharmo.data.manifest import unique_slugs
-from jaxharmo.data.prepare.headers import DERIVED, Skipped
-from jaxharmo.data.prepare.series import find_series, list_files
+from jaxharmo.data.prepare.headers import DERIVED, OURS, Skipped
+from jaxharmo.data.prepare.scan import find_series
+from jaxharmo.data.prepare.series import list_files
 from jaxharmo.errors import InputError
+from jaxharmo.files import make_folder
 from jaxharmo.harmonize.derivation import Method
 from jaxharmo.harmonize.nifti import NiftiImage, is_nifti, stem
 from jaxharmo.harmonize.series import DicomSeries
 from jaxharmo.harmonize.volume import Report, harmonize_volume
+from jaxharmo.lock import locked
 
 _FIRST = 4
 
 
 def find_volumes(
-    source: Path, *, mixed: bool = False, report: Report = print
+    source: Path, *, mixed: bool = False, derived: bool = False, report: Report = print
 ) -> list[DicomSeries | NiftiImage]:
     """The CT series or NIfTI images in ``source``, a file or a folder; at least one.
 
     Files that are no part of a CT series are reported and left out. ``InputError`` where a slice of
     a series may be lost, and where a folder holds several series, unless they may be ``mixed``.
+    ``derived`` takes images with ImageType DERIVED, except those that jaxharmo made.
     """
     if is_nifti(source) and source.is_file():
         return [NiftiImage(source)]
@@ -36,7 +40,9 @@ def find_volumes(
     files = list_files(source)
     images = [path for path in files if is_nifti(path)]
     others = [path for path in files if not is_nifti(path)]
-    found, skipped = find_series(source, others) if others else ([], [])
+    found, skipped = (
+        find_series(source, others, derived=derived, report=report) if others else ([], [])
+    )
     for item in skipped:
         if item.lost:
             raise InputError(
@@ -92,6 +98,19 @@ def run(
     report: Report = print,
 ) -> int:
     """``harmonize`` for volumes that are found already."""
+    make_folder(destination.parent)
+    with locked(destination.with_name(f"{destination.name}.lock"), f"the output {destination}"):
+        return _run(volumes, destination, methods, origin, skip_own, report)
+
+
+def _run(
+    volumes: Sequence[DicomSeries | NiftiImage],
+    destination: Path,
+    methods: list[Method],
+    origin: str | None,
+    skip_own: bool,
+    report: Report,
+) -> int:
     slugs = unique_slugs([method.derivation.to for method in methods])
     tasks = [
         (volume, _place(volume, destination, slug if len(volumes) * len(methods) > 1 else ""), each)
@@ -130,8 +149,11 @@ def check_apart(source: Path, destination: Path) -> None:
 
 
 def _why_none(skipped: list[Skipped]) -> str:
-    if any(item.reason == DERIVED for item in skipped):
-        return f"holds a {DERIVED}, which is not harmonized again; give the original series"
+    reasons = {item.reason for item in skipped}
+    if OURS in reasons:
+        return f"holds a series {OURS}, which is not harmonized again; give the original series"
+    if DERIVED in reasons:
+        return f"holds a {DERIVED}; give the original series, or insist with --allow-derived"
     return (
         f"no CT slice in it ({skipped[0].file}: {skipped[0].reason}); name a folder with a series"
     )

@@ -25,6 +25,7 @@ class Choices:
     kernel_tag: bool = False
     date: str | None = None
     mixed: bool = False
+    allow_derived: bool = False
 
 
 def harmonize_command(
@@ -43,7 +44,9 @@ def harmonize_command(
         raise InputError("--seed: must not be negative, and excludes --like")
     targets, like = _targets(harmonizer, choices, report)
     date = _date(choices.date)
-    volumes = find_volumes(source, mixed=choices.mixed, report=report)
+    volumes = find_volumes(
+        source, mixed=choices.mixed, derived=choices.allow_derived, report=report
+    )
     if harmonizer.must_measure:
         report("measuring the texture of the training domains, once")
     methods = [
@@ -76,7 +79,7 @@ def _targets(
         if len(set(choices.to)) < len(choices.to):
             raise InputError("--to: names a domain twice")
         return choices.to, None
-    found = find_volumes(choices.like, report=report)
+    found = find_volumes(choices.like, derived=choices.allow_derived, report=report)
     if len(found) > 1:
         raise InputError(f"{choices.like}: holds {len(found)} series; name a folder with one")
     (like,) = found

@@ -6,6 +6,7 @@ right to left, whatever the order of the file's axes.
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,9 @@ _DESCRIPTION_LENGTH = 80
 _AIR = -500.0
 _MOST_HU = 30000.0
 _PARTIAL = ".jaxharmo-partial"
+_LARGE = 2**30
+_MOST_COMPRESSED = 100
+"""Times that a CT is larger than its file; most are two to four times."""
 
 
 def is_nifti(path: Path) -> bool:
@@ -49,9 +53,12 @@ class NiftiImage:
         self._nibabel = _nibabel()
         try:
             self._image: Any = self._nibabel.load(path)
+            _refuse_bomb(path, self._image)
             stored = np.asanyarray(self._image.dataobj)
             affine, zooms = self._image.affine, _zooms(path, type(self._image.header))
             description = bytes(self._image.header["descrip"].tobytes()).decode("ascii", "replace")
+        except InputError:
+            raise
         except Exception as error:
             # Damaged bytes surface as almost any exception.
             raise InputError(f"{path}: not a readable NIfTI image; restore the file") from error
@@ -64,6 +71,8 @@ class NiftiImage:
             raise InputError(f"{path}: its affine or spacing is missing or singular; set it")
         nibabel = self._nibabel
         here = nibabel.io_orientation(affine)
+        if not np.isfinite(here).all():
+            raise InputError(f"{path}: its affine leaves an axis without direction; set it")
         self._to_slices = nibabel.orientations.ornt_transform(
             here, nibabel.orientations.axcodes2ornt("LPS")
         )
@@ -169,6 +178,13 @@ class _Writer:
 
     def sidecar(self, text: str) -> None:
         self.text = text
+
+
+def _refuse_bomb(path: Path, image: Any) -> None:
+    """``InputError`` where a compressed file claims to hold far more voxels than it can."""
+    size = math.prod(image.shape) * image.get_data_dtype().itemsize
+    if size > max(_LARGE, _MOST_COMPRESSED * path.stat().st_size):
+        raise InputError(f"{path}: claims {size / 2**30:.1f} GiB of voxels in a file too small")
 
 
 def _zooms(path: Path, kind: Any) -> tuple[float, ...]:

@@ -8,7 +8,6 @@ SHA-256 of the weights, ``textures.json`` the textures of the training domains.
 
 import dataclasses
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +101,12 @@ def read_model(
         translator = Translator(config, params, int(about["step"]), precision=precision)
         if translator.digest != about["sha256"]:
             raise ValueError("the weights are not those that were exported")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{folder}: damaged model ({error}); export it again") from error
+    except InputError:
+        raise
+    except Exception as error:
+        # Damaged bytes of an archive surface as almost any exception.
+        (reason, *_) = [*str(error).splitlines(), type(error).__name__]
+        raise InputError(f"{folder}: damaged model ({reason[:200]}); export it again") from error
     return translator
 
 

@@ -18,8 +18,10 @@ from jaxharmo.errors import InputError
 from jaxharmo.files import appearing_folder
 from jaxharmo.harmonize.derivation import Derivation
 from jaxharmo.harmonize.dicom import derive, derived_uid
+from jaxharmo.isolation import Death, Helpers
 
 SIDECAR = "harmonization.json"
+_READERS = Helpers()
 
 
 class DicomSeries:
@@ -52,10 +54,12 @@ class DicomSeries:
         """Slice ``number`` from the bottom."""
         path = self._slices[number].path
         try:
-            dataset = read_dataset(path)
-            return dataset, pixels_of(dataset)
+            found = _READERS.call(_read_slice, path)
         except PixelError as error:
             raise InputError(f"{path}: {error}; no slice may be missing, restore it") from error
+        if isinstance(found, Death):
+            raise InputError(f"{path}: {found.reason}; no slice may be missing, restore it")
+        return found
 
     def is_finished(self, destination: Path, derivation: Derivation) -> bool:
         """Whether ``destination`` holds the output of just these slices."""
@@ -80,6 +84,14 @@ class DicomSeries:
         """Files appear in ``destination`` together: ``slice-0001.dcm``, … from the bottom."""
         with appearing_folder(destination) as folder:
             yield _Writer(folder, [item.path for item in self._slices], derivation)
+
+
+def _read_slice(path: Path) -> tuple[FileDataset, Pixels]:
+    """In a helper: a slice without the stored form of its pixels, which is not needed any more."""
+    dataset = read_dataset(path)
+    pixels = pixels_of(dataset)
+    del dataset.PixelData
+    return dataset, pixels
 
 
 class _Writer:

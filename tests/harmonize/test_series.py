@@ -306,7 +306,7 @@ def test_bad_input_is_one_clear_line(tmp_path):
         ((tmp_path / "mr", tmp_path / "out"), "no CT slice in it .a: not a CT image but MR"),
         ((tmp_path / "pet", tmp_path / "out"), "no CT slice in it .a: not a CT image but Positron"),
         ((tmp_path / "file", tmp_path / "out"), "neither a NIfTI image nor a folder"),
-        ((source, tmp_path / "file" / "out"), "out: cannot be written .Not a directory"),
+        ((source, tmp_path / "file" / "out"), "file: cannot be made a folder"),
         ((source, source), "must not lie in each other"),
         ((source, source / "out"), "must not lie in each other"),
         ((source, tmp_path), "must not lie in each other"),

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -12,23 +11,32 @@ from pathlib import Path
 from jaxharmo.data.manifest import Manifest
 from jaxharmo.data.prepare.assembly import SKIPPED_NAME, WARNINGS_NAME, assemble, warnings
 from jaxharmo.data.prepare.config import SETTINGS, PrepareConfig, check
-from jaxharmo.data.prepare.headers import Skipped, SliceFile
+from jaxharmo.data.prepare.headers import Skipped
 from jaxharmo.data.prepare.keys import write_key_file
 from jaxharmo.data.prepare.nifti import read_labels
 from jaxharmo.data.prepare.plan import Plan, make_plan
-from jaxharmo.data.prepare.progress import WORK, Meter, close_destination, open_destination
+from jaxharmo.data.prepare.progress import (
+    LOCK,
+    WORK,
+    Meter,
+    close_destination,
+    open_destination,
+)
+from jaxharmo.data.prepare.scan import scan
 from jaxharmo.data.prepare.series import group, list_files
 from jaxharmo.data.prepare.sources import Rules, read_file
-from jaxharmo.data.prepare.units import Unit, read_result, write_unit
+from jaxharmo.data.prepare.units import Unit, decode_slice, read_result, write_unit
 from jaxharmo.data.prepare.workers import Workers, open_workers
 from jaxharmo.errors import InputError
+from jaxharmo.files import make_folder
+from jaxharmo.isolation import Death, warm_up
+from jaxharmo.lock import locked
 
 __all__ = [
     "SKIPPED_NAME", "WARNINGS_NAME", "Job", "PrepareConfig", "lost", "prepare",
 ]  # fmt: skip
 
 Report = Callable[[str], object]
-FILES_A_TASK = 200
 MOST_WARNINGS = 5
 """Series of each kind that are named; all are in ``warnings.csv``."""
 
@@ -69,8 +77,10 @@ def prepare(
     or ``destination`` holds something else.
     """
     config, job = check(config or PrepareConfig()), job or Job()
+    if not job.scheduler:
+        warm_up()
     source, destination = source.resolve(), destination.resolve()
-    part, parts = _part(job)
+    _, parts = _part(job)
     for path in (destination, *([key_file.resolve()] if key_file else [])):
         if path.is_relative_to(source):
             raise InputError(f"{path}: lies in the input folder; name one outside of it")
@@ -88,13 +98,39 @@ def prepare(
         "settings": json.dumps(dataclasses.asdict(config)),
         "files": _fingerprint(source, [*files, *closed], labels),
     }
+    if destination.exists() and not destination.is_dir():
+        raise InputError(f"{destination}: a file; name a new or empty folder for the shards")
+    make_folder(destination)
+    try:
+        with locked(destination / LOCK, "this shard set", shared=parts > 1):
+            return _prepare(
+                source, destination, config, files, closed, rules, provenance, key_file, job, report
+            )
+    finally:
+        _remove_if_empty(destination)
+
+
+def _prepare(
+    source: Path,
+    destination: Path,
+    config: PrepareConfig,
+    files: list[Path],
+    closed: list[Path],
+    rules: Rules,
+    provenance: dict[str, str],
+    key_file: Path | None,
+    job: Job,
+    report: Report,
+) -> Manifest | None:
+    """``prepare`` in a folder that is ours alone, or with the other parts of the work."""
+    part, parts = _part(job)
     finished = open_destination(destination, provenance, shared=parts > 1 or job.merge)
     if finished and not key_file:
         report(f"{destination}: already prepared from these files")
         return finished
 
     with open_workers(job.workers, job.scheduler) as workers:
-        found = _headers(workers, source, files, rules, report)
+        found = scan(workers, source, files, functools.partial(read_file, rules), report)
         series, skipped = group(found)
         skipped += [
             Skipped(f"{path.relative_to(source)}/", "folder cannot be read", lost=True)
@@ -103,7 +139,6 @@ def prepare(
         plan = make_plan(series, skipped, config)
         if isinstance(plan, str):
             close_destination(destination)
-            _remove_if_empty(destination)
             raise InputError(f"{source}: no usable CT slice in {plan}")
         if not finished:
             if not job.merge:
@@ -123,27 +158,6 @@ def lost(manifest: Manifest) -> int:
     return sum(
         count for reason, count in manifest.skipped.items() if not reason.startswith(SETTINGS)
     )
-
-
-def _headers(
-    workers: Workers, source: Path, files: list[Path], rules: Rules, report: Report
-) -> Iterator[SliceFile | Skipped]:
-    """What is in all files, in the order of their names."""
-    names = [path.relative_to(source).as_posix() for path in files]
-    tasks = [
-        tuple(names[start : start + FILES_A_TASK]) for start in range(0, len(names), FILES_A_TASK)
-    ]
-    found: dict[tuple[str, ...], list[SliceFile | Skipped]] = {}
-    with Meter(len(files), "headers", "file", report) as meter:
-        read = functools.partial(_read_files, source, rules)
-        for task, result in workers.run(read, tasks):
-            found[task] = result
-            meter.advance(len(task))
-    return itertools.chain.from_iterable(found.pop(task) for task in tasks)
-
-
-def _read_files(source: Path, rules: Rules, names: Iterable[str]) -> list[SliceFile | Skipped]:
-    return [item for name in names for item in read_file(source, name, rules)]
 
 
 def _write_units(
@@ -168,8 +182,29 @@ def _write_units(
                         meter.skip(len(unit.slices))
 
         write = functools.partial(write_unit, folder=work, config=config)
-        for unit, _ in workers.run(write, left()):
+        suspects: list[Unit] = []
+        for unit, result in workers.run(write, left()):
+            if isinstance(result, Death):
+                suspects.append(unit)
+            else:
+                meter.advance(len(unit.slices))
+        freed = (_without_deadly(workers, unit) for unit in suspects)
+        for unit, result in workers.run(write, list(freed)):
+            if isinstance(result, Death):
+                raise OSError(f"{work}: unit {unit.number} ends its process ({result.cause})")
             meter.advance(len(unit.slices))
+
+
+def _without_deadly(workers: Workers, unit: Unit) -> Unit:
+    """The unit with a mark on the slices that end the process that decodes them, each tried alone.
+
+    So a slice is left out at the second death; a death of another cause leaves all in.
+    """
+    tried = workers.run(decode_slice, unit.items())
+    return dataclasses.replace(
+        unit,
+        deadly={item.label: end.reason for item, end in tried if isinstance(end, Death)},
+    )
 
 
 def _finish(

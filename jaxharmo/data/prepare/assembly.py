@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
@@ -18,7 +18,7 @@ from jaxharmo.data.prepare.plan import Plan, main_reason, too_small
 from jaxharmo.data.prepare.units import UnitResult, read_result, record_path
 from jaxharmo.data.records import WRITER_OPTIONS, Slice, decode, encode
 from jaxharmo.errors import InputError
-from jaxharmo.files import make_folder, write_text
+from jaxharmo.files import defused, make_folder, write_text
 
 SKIPPED_NAME = "skipped.csv"
 WARNINGS_NAME = "warnings.csv"
@@ -65,7 +65,8 @@ def assemble(
         ("file", "reason"),
         sorted((item.file, item.reason) for item in skipped),
     )
-    _write_table(directory / WARNINGS_NAME, ("series", "domain", "warning"), warnings(plan))
+    odd = sorted([*warnings(plan), *_contested(plan, done)])
+    _write_table(directory / WARNINGS_NAME, ("series", "domain", "warning"), odd)
     manifest = Manifest(
         window=config.window,
         spacing=config.spacing_policy,
@@ -93,6 +94,17 @@ def warnings(plan: Plan) -> list[tuple[str, str, str]]:
         for each in plan.series
         for oddity in oddities(each)
     ]
+
+
+def _contested(plan: Plan, done: list[_Done]) -> Iterator[tuple[str, str, str]]:
+    """As ``warnings``, of what shows in the pixels only."""
+    places: Counter[tuple[str, str]] = Counter()
+    for each in done:
+        for series, count in each.result.contested.items():
+            places[series, plan.names[each.domain]] += count
+    for (series, domain), count in places.items():
+        if count:
+            yield series, domain, f"slices at one position differ, at {count} positions"
 
 
 def _results(work: Path, plan: Plan) -> list[_Done]:
@@ -188,9 +200,9 @@ def _patients_by_split(plan: Plan, used: set[str]) -> dict[str, list[str]]:
 
 
 def _write_table(path: Path, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """A CSV, atomically; bytes of a file name that are no text are escaped."""
+    """A CSV, atomically; bytes of a file name that are no text are escaped, formulas defused."""
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(head)
-    writer.writerows(rows)
+    writer.writerows(map(defused, row) for row in rows)
     write_text(path, table.getvalue(), errors="backslashreplace")

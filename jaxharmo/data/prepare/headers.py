@@ -28,6 +28,7 @@ from jaxharmo.data.prepare.frames import GROUPS, flat_frames
 from jaxharmo.data.prepare.reading import read_dicom, undecodable
 
 DERIVED = "derived image (ImageType DERIVED)"
+OURS = "harmonized by jaxharmo"
 MAX_SIDE = 4096
 """Rows or columns above this are no CT slice; a bound on what one file can make us allocate."""
 MAX_FRAMES = 20_000
@@ -35,13 +36,15 @@ SPACING = (0.01, 20.0)
 """mm between pixels that a CT slice can have."""
 ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
+MARKS = ("ContributingEquipmentSequence", "DerivationDescription")
+"""Where ``jaxharmo harmonize`` tells of itself."""
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _KEYWORDS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
     "PatientID", "ImageType", "Rows", "Columns", "ImageOrientationPatient", "ImagePositionPatient",
     "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "RescaleSlope",
     "RescaleIntercept", "RescaleType", "AcquisitionDate", "AcquisitionTime", "AcquisitionNumber",
-    "AcquisitionDateTime", *factors.KEYWORDS, *GROUPS,
+    "AcquisitionDateTime", *MARKS, *factors.KEYWORDS, *GROUPS,
 )  # fmt: skip
 # Looked up once: it takes as long as the rest of the header.
 _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
@@ -110,12 +113,13 @@ def digest(*parts: object) -> str:
     return sys.intern(hashlib.sha256(text).hexdigest()[:32])
 
 
-def read_header(path: Path, name: str) -> SliceFile | Skipped:
+def read_header(path: Path, name: str, *, derived: bool = False) -> SliceFile | Skipped:
     """The one slice in ``path``, called ``name`` in reports; never raises for what is in it.
 
-    A file with several frames and a derived image are of no use.
+    Of no use are a file with several frames, a derived image unless ``derived`` takes it, and what
+    was harmonized before.
     """
-    (found,) = _read(path, name, frames=False, derived=False, by="scanner-kernel")
+    (found,) = _read(path, name, frames=False, derived=derived, by="scanner-kernel")
     return found
 
 
@@ -137,6 +141,8 @@ def _read(
         with quiet():
             header = read_dicom(path, stop_before_pixels=True, specific_tags=_TAGS)
             kind = _check_kind(header, frames)
+            if not frames and _is_ours(header):
+                raise UnusableError(OURS, lost=False)
             if kind not in ENHANCED:
                 return [_slice_file(header, header, folder, name, None, derived, by)]
             if not 1 <= (count := int(header.NumberOfFrames)) <= MAX_FRAMES:
@@ -228,6 +234,19 @@ def _check_kind(header: FileDataset, frames: bool) -> str:
     if reason := undecodable(meta.get("TransferSyntaxUID") or ""):
         raise UnusableError(reason)
     return kind
+
+
+def _is_ours(header: Dataset) -> bool:
+    """By the marks that it leaves; exports change ImageType, or drop one of them."""
+    makers = [
+        name
+        for item in header.get("ContributingEquipmentSequence") or []
+        for name in texts(item, "Manufacturer")
+    ]
+    return "jaxharmo" in makers or any(
+        text.startswith("CT harmonization by jaxharmo")
+        for text in texts(header, "DerivationDescription")
+    )
 
 
 def _check_image_type(header: Dataset, derived: bool) -> None:

@@ -9,7 +9,7 @@ from jaxharmo.data.prepare.elements import quiet, texts
 from jaxharmo.data.prepare.nifti import is_nifti
 from jaxharmo.data.prepare.plan import Plan
 from jaxharmo.data.prepare.reading import read_dicom
-from jaxharmo.files import make_folder
+from jaxharmo.files import defused, make_folder
 
 HEAD = ("series", "patient", "acquisition", "PatientID", "StudyInstanceUID", "SeriesInstanceUID",
         "folder")  # fmt: skip
@@ -31,15 +31,12 @@ def write_key_file(path: Path, plan: Plan) -> None:
                 header = read_dicom(item.path, stop_before_pixels=True)
                 identifiers = [" ".join(texts(header, keyword)) for keyword in HEAD[3:6]]
         place = item.name if is_nifti(item.name) else Path(item.name).parent.as_posix()
-        writer.writerow(
-            (
-                plan.keys[each.key],
-                plan.patients[each.patient],
-                plan.acquisitions[each.acquisition],
-                *identifiers,
-                place,
-            )
+        pseudonyms = (
+            plan.keys[each.key],
+            plan.patients[each.patient],
+            plan.acquisitions[each.acquisition],
         )
+        writer.writerow(map(defused, (*pseudonyms, *identifiers, place)))
     make_folder(path.parent)
     partial = path.with_name(f"{path.name}.partial")
     with open(

@@ -1,9 +1,11 @@
 """Pixels of CT slices in HU, and which of them are padding."""
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float32, Integer, Real
@@ -17,12 +19,16 @@ from jaxharmo.data.prepare.frames import flat_frames
 from jaxharmo.data.prepare.headers import SliceFile
 from jaxharmo.data.prepare.nifti import is_nifti, read_nifti_slices
 from jaxharmo.data.prepare.reading import read_dicom
+from jaxharmo.errors import Preempted
+from jaxharmo.isolation import limited
 
 SCALE = (-1024.0, 3071.0)
 """HU that a 12-bit CT can mean; below lies what scanners put outside the reconstruction circle."""
 BODY_THRESHOLD = -500.0
 """HU between air and soft tissue."""
 BOX_GRID = 256
+UNREADABLE = "damaged or unreadable file"
+UNDECODED = "pixel data missing or cannot be decoded"
 
 _TAGS = [
     Tag(keyword)
@@ -47,16 +53,36 @@ class Pixels:
     padding: Bool[np.ndarray, "h w"]
 
 
-def read_slices(items: Sequence[SliceFile]) -> Iterator[tuple[SliceFile, Pixels | PixelError]]:
+@contextlib.contextmanager
+def decoding(reason: str) -> Iterator[None]:
+    """Within the limits of a file, whatever a decoder raises becomes ``PixelError(reason)``.
+
+    Decoders meet damaged bytes with almost anything: a panic of one in Rust is no ``Exception``.
+    """
+    try:
+        with quiet(), limited():
+            yield
+    except (PixelError, KeyboardInterrupt, SystemExit, GeneratorExit, Preempted):
+        raise
+    except BaseException as error:
+        raise PixelError(reason) from error
+
+
+def read_slices(
+    items: Sequence[SliceFile], deadly: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[SliceFile, Pixels | PixelError]]:
     """The pixels of ``items`` one after another, or why they cannot be read.
 
     Files with several frames are read frame by frame, so that one slice is in memory at a time.
+    Slices whose label is ``deadly`` are not read, for the reason that it tells.
     """
-    for (name, several), group in itertools.groupby(
-        items, key=lambda item: (item.name, item.frame is not None)
+    for (name, several, reason), group in itertools.groupby(
+        items, key=lambda item: (item.name, item.frame is not None, deadly.get(item.label))
     ):
         slices = list(group)
-        if is_nifti(name):
+        if reason:
+            yield from ((item, PixelError(reason)) for item in slices)
+        elif is_nifti(name):
             yield from _read_nifti(slices)
         elif several:
             yield from _read_frames(slices)
@@ -67,11 +93,8 @@ def read_slices(items: Sequence[SliceFile]) -> Iterator[tuple[SliceFile, Pixels 
 
 def read_dataset(path: Path) -> FileDataset:
     """The whole of a DICOM file; ``PixelError`` where it is damaged."""
-    try:
-        with quiet():
-            return read_dicom(path)
-    except Exception as error:
-        raise PixelError("damaged or unreadable file") from error
+    with decoding(UNREADABLE):
+        return read_dicom(path)
 
 
 def pixels_of(dataset: Dataset) -> Pixels:
@@ -79,17 +102,10 @@ def pixels_of(dataset: Dataset) -> Pixels:
 
     Padding is what holds PixelPaddingValue or lies below -1024 HU.
     """
-    try:
-        with quiet():
-            _check_length(dataset)
-            stored = dataset.pixel_array
-            shape = (dataset.Rows, dataset.Columns)
-    except PixelError:
-        raise
-    except Exception as error:
-        # Decoders meet damaged bytes with almost any exception.
-        raise PixelError("pixel data missing or cannot be decoded") from error
-    return _rescaled(stored, shape, dataset)
+    with decoding(UNDECODED):
+        _check_length(dataset)
+        stored = dataset.pixel_array
+        return _rescaled(stored, (dataset.Rows, dataset.Columns), dataset)
 
 
 def body_box(hu: Real[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
@@ -118,12 +134,9 @@ def padding_hu(dataset: Dataset) -> float | None:
 
 def _read_one(item: SliceFile) -> Pixels | PixelError:
     try:
-        with quiet():
+        with decoding(UNREADABLE):
             # Only what is needed: a file may carry anything beside, of any size.
             dataset = read_dicom(item.path, specific_tags=_TAGS)
-    except Exception:
-        return PixelError("damaged or unreadable file")
-    try:
         return pixels_of(dataset)
     except PixelError as error:
         return error
@@ -132,40 +145,36 @@ def _read_one(item: SliceFile) -> Pixels | PixelError:
 def _read_frames(items: list[SliceFile]) -> Iterator[tuple[SliceFile, Pixels | PixelError]]:
     path, left = items[0].path, items
     try:
-        with quiet():
+        with decoding(UNREADABLE):
             header = read_dicom(path, stop_before_pixels=True)
             frames = list(flat_frames(header, int(header.NumberOfFrames)))
-    except Exception:
-        yield from ((item, PixelError("damaged or unreadable file")) for item in items)
+    except PixelError as error:
+        yield from ((item, error) for item in items)
         return
     while left:
-        try:
-            with quiet():
-                stored = iter_pixels(path, indices=[item.frame for item in left], raw=True)  # pyright: ignore[reportArgumentType]
-                for item in list(left):
-                    frame = next(stored)
-                    left = left[1:]
-                    yield item, _or_error(frame, item, frames[item.frame or 0])
-        except Exception:
-            # The iterator does not survive a bad frame; those after it may be sound.
-            yield left[0], PixelError("pixel data missing or cannot be decoded")
+        stored = iter_pixels(path, indices=[item.frame for item in left], raw=True)  # pyright: ignore[reportArgumentType]
+        for item in list(left):
             left = left[1:]
+            try:
+                with decoding(UNDECODED):
+                    pixels = _rescaled(next(stored), item.shape, frames[item.frame or 0])
+            except PixelError as error:
+                yield item, error
+                # The iterator does not survive a bad frame; those after it may be sound.
+                break
+            yield item, pixels
 
 
 def _read_nifti(items: list[SliceFile]) -> Iterator[tuple[SliceFile, Pixels | PixelError]]:
     left = list(items)
+    stored = read_nifti_slices(items[0].path, [item.frame or 0 for item in items])
     try:
-        for hu in read_nifti_slices(items[0].path, [item.frame or 0 for item in items]):
+        while left:
+            with decoding("truncated or damaged volume"):
+                hu = next(stored)
             yield left.pop(0), Pixels(hu, hu < SCALE[0])
-    except Exception:
-        yield from ((item, PixelError("truncated or damaged volume")) for item in left)
-
-
-def _or_error(stored: np.ndarray, item: SliceFile, header: Dataset) -> Pixels | PixelError:
-    try:
-        return _rescaled(stored, item.shape, header)
     except PixelError as error:
-        return error
+        yield from ((item, error) for item in left)
 
 
 def _rescaled(

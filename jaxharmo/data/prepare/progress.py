@@ -20,6 +20,7 @@ from jaxharmo.errors import InputError
 from jaxharmo.files import make_folder
 
 FILE_NAME = "progress.json"
+LOCK = "progress.json.lock"
 WORK = "work"
 LINE_SECONDS = 10.0
 """Between two lines of progress where there is no terminal."""
@@ -33,8 +34,6 @@ def open_destination(
     What an unfinished set of another provenance has is discarded, unless the folder is ``shared``
     with other jobs. ``InputError`` where ``directory`` holds anything else.
     """
-    if directory.exists() and not directory.is_dir():
-        raise InputError(f"{directory}: a file; name a new or empty folder for the shards")
     if (directory / MANIFEST_NAME).exists():
         manifest = read_manifest(directory)
         if manifest.provenance != provenance:

@@ -8,9 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from tqdm import tqdm
-
-from jaxharmo.data.prepare.headers import Skipped, SliceFile, digest, read_header
+from jaxharmo.data.prepare.headers import Skipped, SliceFile, digest
 from jaxharmo.errors import InputError
 
 TWIN = "SOPInstanceUID of another file"
@@ -85,57 +83,72 @@ def list_files(source: Path, closed: list[Path] | None = None) -> list[Path]:
     return sorted(files)
 
 
-def find_series(source: Path, files: list[Path]) -> tuple[list[Series], list[Skipped]]:
-    """The series of single-frame original CT slices among ``files``, every slice once.
-
-    The other files come with a reason. Both lists are in an order that does not depend on the order
-    of the files.
-    """
-    headers = (
-        read_header(path, path.relative_to(source).as_posix())
-        for path in tqdm(files, desc="headers", unit="file", disable=None)
-    )
-    series, skipped = group(headers)
+def without_copies(series: list[Series]) -> tuple[list[Series], list[Skipped]]:
+    """Every slice once; the copies come with a reason."""
     kept: list[Series] = []
+    copies: list[Skipped] = []
     for each in series:
-        seen: set[str] = set()
-        for item in each.slices:
-            if item.instance in seen:
-                skipped.append(Skipped(item.label, TWIN, lost=True))
-            seen.add(item.instance)
         firsts = {item.instance: item for item in reversed(each.slices)}
+        copies += [
+            Skipped(item.label, TWIN, lost=True)
+            for item in each.slices
+            if firsts[item.instance] is not item
+        ]
         kept.append(
             Series(slices=tuple(item for item in each.slices if firsts[item.instance] is item))
         )
-    return kept, sorted(skipped, key=lambda item: item.file)
+    return kept, copies
 
 
 def group(found: Iterable[SliceFile | Skipped]) -> tuple[list[Series], list[Skipped]]:
     """Slices as series, and what is of no use, both in an order of their own.
 
-    A copy of a slice stays in its series, for the case that the first cannot be read.
+    A copy of a slice stays in its series, for the case that the first cannot be read. Of slices of
+    one SOPInstanceUID at several places, one place is right, whatever the names of the files.
     """
     groups: dict[str, list[SliceFile]] = defaultdict(list)
     skipped: list[Skipped] = []
-    seen: dict[str, tuple[str, float]] = {}
+    places: dict[str, set[tuple[str, float]]] = defaultdict(set)
     for item in found:
         if isinstance(item, Skipped):
             skipped.append(item)
-        elif seen.setdefault(item.instance, (item.series, item.position)) != (
-            item.series,
-            item.position,
-        ):
-            skipped.append(Skipped(item.label, TWIN, lost=True))
         else:
             groups[sys.intern(item.series)].append(item)
+            places[item.instance].add((item.series, item.position))
+    displaced = {
+        (instance, place)
+        for instance, claimed in places.items()
+        if len(claimed) > 1
+        for place in claimed - {min(claimed, key=lambda place: _oddness(instance, place, groups))}
+    }
+    if displaced:
+        for key, items in list(groups.items()):
+            lost = [item for item in items if (item.instance, (key, item.position)) in displaced]
+            skipped += [Skipped(item.label, TWIN, lost=True) for item in lost]
+            gone = set(map(id, lost))
+            groups[key] = [item for item in items if id(item) not in gone]
     series = [
         Series(
             slices=tuple(sorted(part, key=lambda item: (item.position, item.instance, item.label)))
         )
         for key in groups
+        if groups[key]
         for part in _phases(groups[key])
     ]
     return sorted(series, key=lambda each: each.key), sorted(skipped, key=lambda item: item.file)
+
+
+def _oddness(
+    instance: str, place: tuple[str, float], groups: dict[str, list[SliceFile]]
+) -> tuple[object, ...]:
+    """How unlikely it is that a slice belongs to this place.
+
+    In a series of few others, where another slice lies, and far from the others, it is.
+    """
+    series, position = place
+    others = [item.position for item in groups[series] if item.instance != instance]
+    distance = min((abs(other - position) for other in others), default=0.0)
+    return -len(others), bool(others) and distance == 0, distance, series, position
 
 
 def _phases(slices: list[SliceFile]) -> list[list[SliceFile]]:

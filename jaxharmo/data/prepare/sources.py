@@ -26,7 +26,7 @@ class Rules:
     """Of NIfTI volumes, by path below the input folder."""
 
 
-def read_file(folder: Path, name: str, rules: Rules) -> list[SliceFile | Skipped]:
+def read_file(rules: Rules, folder: Path, name: str) -> list[SliceFile | Skipped]:
     """All that is in the file ``name`` below ``folder``; never raises for what is in it."""
     if not is_nifti(name):
         return list(read_headers(folder / name, name, derived=rules.derived, by=rules.by))

@@ -8,11 +8,12 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from jaxharmo.data.prepare.config import PrepareConfig
@@ -47,6 +48,14 @@ class Unit:
     number: int
     domain: int
     slices: tuple[Planned, ...]
+    deadly: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Labels of slices whose decoding ends the process, and why; they are not read."""
+
+    def items(self) -> Iterator[SliceFile]:
+        """All slices that are read for it."""
+        for planned in self.slices:
+            yield planned.item
+            yield from (twin for twin in planned.twins if twin != planned.item)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +67,14 @@ class UnitResult:
     series: dict[str, int]
     """Records written, by pseudonym."""
     skipped: list[Skipped]
+    contested: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Places at which slices of a series differ, by pseudonym."""
+
+
+def decode_slice(item: SliceFile) -> None:
+    """Read the pixels of one slice for nothing but to see whether that ends the process."""
+    for _ in read_slices([item]):
+        pass
 
 
 def write_unit(unit: Unit, folder: Path, config: PrepareConfig) -> UnitResult:
@@ -93,12 +110,13 @@ def read_result(folder: Path, number: int) -> UnitResult | None:
 def _write_unit(unit: Unit, folder: Path, config: PrepareConfig) -> UnitResult:
     counts: Counter[str] = Counter()
     by_series: Counter[str] = Counter()
+    contested: Counter[str] = Counter()
     skipped: list[Skipped] = []
     mark = f"{os.uname().nodename if hasattr(os, 'uname') else ''}-{os.getpid()}.partial"
     partials: dict[str, Path] = {}
     writers: dict[str, Any] = {}
     with ExitStack() as stack:
-        for planned, made in _cuts(unit, config):
+        for planned, made in _cuts(unit, config, contested):
             if isinstance(made, str):
                 skipped.append(Skipped(planned.item.label, made, lost=True))
                 continue
@@ -112,34 +130,79 @@ def _write_unit(unit: Unit, folder: Path, config: PrepareConfig) -> UnitResult:
             by_series[planned.series] += 1
     for split, partial in partials.items():
         partial.replace(record_path(folder, unit.number, split))
-    result = UnitResult(dict(counts), dict(sorted(by_series.items())), skipped)
+    series, differing = dict(sorted(by_series.items())), dict(sorted(contested.items()))
+    result = UnitResult(dict(counts), series, skipped, differing)
     partial = folder / f"{unit.number:06d}-{mark}"
     partial.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
     partial.replace(result_path(folder, unit.number))
     return result
 
 
-def _cuts(unit: Unit, config: PrepareConfig) -> Iterator[tuple[Planned, Slice | str]]:
-    """The slice to write, or the reason why there is none, for everything in the unit."""
-    by_place = itertools.groupby(
-        zip(unit.slices, read_slices([planned.item for planned in unit.slices]), strict=True),
-        key=lambda pair: (pair[0].series, pair[0].item.position),
-    )
-    for _, group in by_place:
-        found = False
-        for planned, (_, pixels) in group:
-            if found:
-                yield planned, DOUBLE
-            elif isinstance(pixels, PixelError):
+def _cuts(
+    unit: Unit, config: PrepareConfig, contested: Counter[str]
+) -> Iterator[tuple[Planned, Slice | str]]:
+    """The slice to write, or the reason why there is none, for everything in the unit.
+
+    ``contested`` counts, by series, the places that are claimed by slices that differ.
+    """
+    before: tuple[Planned, Pixels] | None = None
+    start = 0
+    for (series, _), claims in itertools.groupby(_read(unit), key=_place):
+        chosen: tuple[Planned, Pixels] | None = None
+        differ = False
+        for number, (planned, pixels) in enumerate(claims, start=start):
+            start = number + 1
+            if isinstance(pixels, PixelError):
                 yield planned, str(pixels)
-            else:
-                found = True
-                yield planned, _made(unit, planned, pixels, config)
+                continue
+            if chosen is None:
+                chosen = planned, pixels
+                continue
+            loser = planned
+            if not np.array_equal(pixels.hu, chosen[1].hu):
+                differ = True
+                near = before if before and before[0].series == series else None
+                neighbour = near[1] if near else _next_pixels(unit, start, planned)
+                if _nearer(pixels, chosen[1], neighbour):
+                    loser, chosen = chosen[0], (planned, pixels)
+            yield loser, DOUBLE
+        contested[series] += differ
+        if chosen:
+            before = chosen
+            yield chosen[0], _made(unit, *chosen, config)
+
+
+def _read(unit: Unit) -> Iterator[tuple[Planned, Pixels | PixelError]]:
+    found = read_slices([planned.item for planned in unit.slices], unit.deadly)
+    for planned, (_, pixels) in zip(unit.slices, found, strict=True):
+        yield planned, pixels
+
+
+def _place(read: tuple[Planned, object]) -> tuple[str, float]:
+    return read[0].series, read[0].item.position
+
+
+def _next_pixels(unit: Unit, start: int, here: Planned) -> Pixels | None:
+    """The first readable slice from number ``start`` on, elsewhere in the series of ``here``."""
+    for planned in unit.slices[start:]:
+        if planned.series == here.series and planned.item.position != here.item.position:
+            ((_, pixels),) = read_slices([planned.item], unit.deadly)
+            if isinstance(pixels, Pixels):
+                return pixels
+    return None
+
+
+def _nearer(one: Pixels, other: Pixels, neighbour: Pixels | None) -> bool:
+    """Whether ``one`` is more like the slice beside it: damage, or another place, is less so."""
+    if neighbour is None:
+        return False
+    distances = [float(np.abs(each.hu - neighbour.hu).mean()) for each in (one, other)]
+    return distances[0] < distances[1]
 
 
 def _made(unit: Unit, planned: Planned, pixels: Pixels, config: PrepareConfig) -> Slice | str:
     item = planned.item
-    made = cut(pixels, item.spacing, config, _twin(planned) if config.masks else None)
+    made = cut(pixels, item.spacing, config, _twin(unit, planned) if config.masks else None)
     if isinstance(made, str):
         return made
     header = SliceHeader(
@@ -156,12 +219,12 @@ def _made(unit: Unit, planned: Planned, pixels: Pixels, config: PrepareConfig) -
     return Slice(header, made.pixels)
 
 
-def _twin(planned: Planned) -> Pixels | None:
+def _twin(unit: Unit, planned: Planned) -> Pixels | None:
     """The first readable reconstruction at this place, where it is not the slice itself."""
     for twin in planned.twins:
         if twin == planned.item:
             return None
-        ((_, pixels),) = read_slices([twin])
+        ((_, pixels),) = read_slices([twin], unit.deadly)
         if isinstance(pixels, Pixels) and pixels.hu.shape == planned.item.shape:
             return pixels
     return None

@@ -1,27 +1,24 @@
-"""Who does the work: this process, processes on all cores, or a Dask cluster.
+"""Who does the work: helper processes of this machine, or of the workers of a Dask cluster.
 
 Order of completion is theirs; nothing that is written may depend on it.
 """
 
 import contextlib
 import itertools
-import multiprocessing
 import os
-import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from typing import Any, Protocol, TypeVar
 
 from jaxharmo.errors import InputError
+from jaxharmo.isolation import Death, Helper, survived
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 CONNECT_SECONDS = 30
 _IN_FLIGHT = 2
-"""Tasks a worker that are handed out at a time; the others are not even made yet."""
+"""Tasks a Dask worker that are handed out at a time; the others are not even made yet."""
 
 
 class Workers(Protocol):
@@ -29,13 +26,17 @@ class Workers(Protocol):
 
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
-    ) -> Iterator[tuple[Task, Result]]:
-        """Every task with its result, as they come."""
+    ) -> Iterator[tuple[Task, Result | Death]]:
+        """Every task with its result, as they come, or with the death of the process it ran in.
+
+        One call at a time. ``OSError`` where somebody ended a process, as the kernel does for lack
+        of memory.
+        """
         ...
 
 
 @contextlib.contextmanager
-def open_workers(count: int, scheduler: str | None) -> Iterator[Workers]:
+def open_workers(count: int, scheduler: str | None = None) -> Iterator[Workers]:
     """``count`` processes (0: one a core), or the Dask cluster at the address ``scheduler``.
 
     ``InputError`` where the cluster cannot be reached.
@@ -46,20 +47,12 @@ def open_workers(count: int, scheduler: str | None) -> Iterator[Workers]:
         with _dask_client(scheduler) as client:
             yield _Dask(client)
         return
-    count = count or cores()
-    if count == 1:
-        yield _Here()
-        return
-    # Not by forking: threads of numerical libraries do not survive it.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(["jaxharmo.data.prepare.units"])
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_outlive_nobody)
+    helpers = [Helper() for _ in range(count or cores())]
     try:
-        yield _Processes(pool, count)
+        yield _Here(helpers)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for helper in helpers:
+            helper.close()
 
 
 def cores() -> int:
@@ -68,37 +61,27 @@ def cores() -> int:
 
 
 class _Here:
-    def run(
-        self, function: Callable[[Task], Result], tasks: Iterable[Task]
-    ) -> Iterator[tuple[Task, Result]]:
-        for task in tasks:
-            yield task, function(task)
-
-
-class _Processes:
-    def __init__(self, pool: ProcessPoolExecutor, count: int):
-        self._pool, self._count = pool, count
+    def __init__(self, helpers: list[Helper]):
+        self._helpers = helpers
 
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
-    ) -> Iterator[tuple[Task, Result]]:
+    ) -> Iterator[tuple[Task, Result | Death]]:
         waiting = iter(tasks)
-        running: dict[Any, Task] = {}
-        try:
-            while True:
-                for task in itertools.islice(waiting, _IN_FLIGHT * self._count - len(running)):
-                    with _main_hidden():
-                        running[self._pool.submit(function, task)] = task
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    task = running.pop(future)
-                    yield task, future.result()
-        except BrokenProcessPool:
-            raise OSError(
-                "a worker process died, for lack of memory or in a decoder of compressed pixels; "
-                "the same command goes on, with --workers 1 in one process"
-            ) from None
+        busy: dict[Any, tuple[Helper, Task]] = {}
+
+        def begin(helpers: list[Helper]) -> None:
+            for helper, task in zip(helpers, waiting, strict=False):
+                helper.send(function, task)
+                busy[helper.connection] = helper, task
+
+        begin(self._helpers)
+        while busy:
+            for connection in wait(list(busy)):
+                helper, task = busy.pop(connection)
+                result = survived(helper.receive())
+                begin([helper])
+                yield task, result
 
 
 class _Dask:
@@ -107,7 +90,7 @@ class _Dask:
 
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
-    ) -> Iterator[tuple[Task, Result]]:
+    ) -> Iterator[tuple[Task, Result | Death]]:
         from distributed import as_completed
 
         waiting = iter(tasks)
@@ -116,13 +99,23 @@ class _Dask:
         while True:
             workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
             for task in itertools.islice(waiting, _IN_FLIGHT * workers - len(running)):
-                future = self._client.submit(function, task, pure=False)
+                future = self._client.submit(_in_a_helper, function, task, pure=False)
                 running[future.key] = task
                 done.add(future)
             if not running:
                 return
             future = next(done)
-            yield running.pop(future.key), future.result()
+            yield running.pop(future.key), survived(future.result())
+
+
+_thread = threading.local()
+
+
+def _in_a_helper(function: Callable[[Any], Any], task: Any) -> Any:
+    """In a Dask worker: Dask would start it again, and give the same file to all the others."""
+    if not hasattr(_thread, "helper"):
+        _thread.helper = Helper()
+    return _thread.helper.call(function, task)
 
 
 @contextlib.contextmanager
@@ -139,33 +132,3 @@ def _dask_client(scheduler: str) -> Iterator[Any]:
         ) from error
     with client:
         yield client
-
-
-@contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keep new processes from running the main script again, which all they do needs nothing of.
-
-    It would cost them the start of JAX, and fail where the script has no guard.
-    """
-    main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__",) if name in vars(main)}
-    spec, main.__spec__ = main.__spec__, None
-    try:
-        yield
-    finally:
-        vars(main).update(hidden)
-        main.__spec__ = spec
-
-
-def _outlive_nobody() -> None:
-    """Leave interrupts to the parent, and end with it even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
-
-
-def _end_after(parent: Any) -> None:
-    parent.join()
-    sys.stderr.flush()
-    os._exit(1)

@@ -32,7 +32,7 @@ from jaxharmo.evaluation.domains.variance import (
     kruskal_rows,
     rank_factors,
 )
-from jaxharmo.files import make_folder, write_bytes, write_text
+from jaxharmo.files import defused, make_folder, write_bytes, write_text
 
 __all__ = ["Study", "StudyConfig", "study_domains"]
 
@@ -160,8 +160,8 @@ def _write_csv(path: Path, rows: Sequence[dict]) -> None:
 
 def _cell(value: object) -> object:
     if isinstance(value, tuple):
-        return "; ".join(value)
-    return "" if isinstance(value, float) and not math.isfinite(value) else value
+        return defused("; ".join(value))
+    return "" if isinstance(value, float) and not math.isfinite(value) else defused(value)
 
 
 def _write_proposal(path: Path, proposal: Proposal, best: str | None) -> None:

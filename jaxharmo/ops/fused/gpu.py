@@ -4,6 +4,7 @@ A block of threads holds a square block of one offset's matrix in registers and 
 share of the pixels; the shares are summed outside, so the result does not depend on timing.
 """
 
+import inspect
 from typing import Any
 
 import jax
@@ -20,6 +21,12 @@ PIXELS = 128
 """Pairs multiplied at a time."""
 SPLITS = 8
 """Shares of the pixels: with 16 offsets of 256 levels, 512 blocks of threads."""
+# JAX 0.10.1 calls types shapes.
+_ARGUMENTS = (
+    ("out_type", "scratch_types")
+    if "out_type" in inspect.signature(plgpu.kernel).parameters
+    else ("out_shape", "scratch_shapes")
+)
 
 
 def counts(
@@ -100,22 +107,23 @@ def counts(
         plgpu.SMEM((PIXELS,), jnp.float32),
         plgpu.SMEM((level_block,), jnp.float32),
     )
+    out = jax.ShapeDtypeStruct((offsets, SPLITS, *levels.shape * 2), jnp.float32)
+    scratch = [
+        *(pixels,) * 4,
+        *(some_levels,) * 2,
+        plgpu.SMEM((level_block, PIXELS), jnp.bfloat16, transforms=operand),
+        plgpu.SMEM((PIXELS, level_block), jnp.bfloat16, transforms=operand),
+        plgpu.SMEM(block, jnp.float32),
+        plgpu.Barrier(num_arrivals=2),
+        plgpu.Barrier(num_arrivals=4),
+    ]
     shares = plgpu.kernel(
         kernel,
-        out_type=jax.ShapeDtypeStruct((offsets, SPLITS, *levels.shape * 2), jnp.float32),
         grid=(offsets, blocks, blocks, SPLITS),
         grid_names=("offset", "i", "j", "split"),
-        scratch_types=[
-            *(pixels,) * 4,
-            *(some_levels,) * 2,
-            plgpu.SMEM((level_block, PIXELS), jnp.bfloat16, transforms=operand),
-            plgpu.SMEM((PIXELS, level_block), jnp.bfloat16, transforms=operand),
-            plgpu.SMEM(block, jnp.float32),
-            plgpu.Barrier(num_arrivals=2),
-            plgpu.Barrier(num_arrivals=4),
-        ],
         compiler_params=plgpu.CompilerParams(lowering_semantics=plgpu.LoweringSemantics.Warpgroup),
         interpret=interpret,
+        **dict(zip(_ARGUMENTS, (out, scratch), strict=True)),
     )(first, second, levels)
     return shares.sum(1)
 

@@ -7,7 +7,8 @@ from jaxharmo.data.prepare.domains import kernel_of
 from jaxharmo.data.prepare.factors import acquisition_of_series
 from jaxharmo.data.prepare.geometry import oddities
 from jaxharmo.data.prepare.headers import read_headers
-from jaxharmo.data.prepare.series import find_series, group, list_files
+from jaxharmo.data.prepare.scan import find_series
+from jaxharmo.data.prepare.series import group, list_files
 
 
 def test_series_are_told_apart_and_sorted_by_position(tmp_path):

@@ -63,23 +63,12 @@ REASONS = {
 }
 
 
-def test_every_file_not_used_has_its_reason(tmp_path, monkeypatch):
+def test_every_file_not_used_has_its_reason(tmp_path):
     source, destination = tmp_path / "in", tmp_path / "out"
     good = write_series(source, slices=9)
     expected = {f"x/{name}": reason for name, (_, reason) in REASONS.items()}
     for name, (tags, _) in REASONS.items():
         save(ct_slice(99, **tags), source / "x" / name)
-
-    packed = ct_slice(98)
-    packed.PixelData = encapsulate([b"nothing"])
-    save(packed, source / "x" / "packed", JPEGLSLossless)
-    decoder = reading.get_decoder
-    missing = SimpleNamespace(is_available=False)
-    monkeypatch.setattr(
-        reading, "get_decoder", lambda uid: missing if uid == JPEGLSLossless else decoder(uid)
-    )
-    monkeypatch.setattr(headers, "undecodable", reading.undecodable.__wrapped__)
-    expected["x/packed"] = 'compressed; pip install "jaxharmo[dicom]" to decode it'
 
     truncate(good[4], -5000)
     truncate(save(ct_slice(97), source / "x" / "short"), 700)
@@ -94,6 +83,17 @@ def test_every_file_not_used_has_its_reason(tmp_path, monkeypatch):
     manifest, _ = prepared(source, destination)
     assert skipped_files(destination) == expected
     assert sum(manifest.domains[0].slices.values()) == 8
+
+
+def test_compression_without_a_decoder(tmp_path, monkeypatch):
+    packed = ct_slice(98)
+    packed.PixelData = encapsulate([b"nothing"])
+    path = save(packed, tmp_path / "packed", JPEGLSLossless)
+    missing = SimpleNamespace(is_available=False)
+    monkeypatch.setattr(reading, "get_decoder", lambda uid: missing)
+    monkeypatch.setattr(headers, "undecodable", reading.undecodable.__wrapped__)
+    reason = 'compressed; pip install "jaxharmo[dicom]" to decode it'
+    assert headers.read_header(path, "packed").reason == reason
 
 
 def test_of_two_slices_at_one_position_one_is_used(tmp_path):

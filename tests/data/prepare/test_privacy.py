@@ -68,3 +68,19 @@ def test_the_key_does_not_lie_with_the_data(tmp_path, place):
     write_series(tmp_path / "in", slices=3)
     with pytest.raises(InputError, match=r"lies in the input folder|keep the key elsewhere"):
         prepared(tmp_path / "in", tmp_path / "out", key_file=tmp_path / place)
+
+
+def test_no_spreadsheet_runs_what_a_file_says(tmp_path):
+    source = tmp_path / "in"
+    formula = '=HYPERLINK("http://x")'
+    write_series(source, slices=3, patient=formula, Manufacturer="@SUM(A1)", step=2.0)
+    save(ct_slice(9, patient=formula, Manufacturer="@SUM(A1)"), source / "far")
+    (source / "=cmd()").write_text("no image")
+    (source / "-1+1.dcm").write_text("no image")
+    prepared(source, tmp_path / "out", key_file=tmp_path / "key.csv")
+    cells = []
+    for path in (*(tmp_path / "out").glob("*.csv"), tmp_path / "key.csv"):
+        with path.open(newline="") as file:
+            cells += [cell for row in csv.reader(file) for cell in row]
+    assert {"'=cmd()", "'-1+1.dcm", f"'{formula}"} <= set(cells)
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]

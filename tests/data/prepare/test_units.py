@@ -1,5 +1,4 @@
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -38,24 +37,28 @@ def test_a_second_run_leaves_a_finished_set_alone(collection, tmp_path):
 def test_a_stopped_run_goes_on_where_it_stopped(collection, tmp_path, monkeypatch):
     prepared(collection, tmp_path / "whole")
     destination = tmp_path / "out"
-    made, done = units._made, []
+    advance, units_done = progress.Meter.advance, []
 
-    def stop_in_the_second_unit(unit, planned, pixels, config):
-        done.append(unit.number)
-        if len(done) == 15:
-            raise KeyboardInterrupt
-        return made(unit, planned, pixels, config)
+    def stop_after_the_first_unit(meter, count):
+        advance(meter, count)
+        if meter._what == "prepare":
+            units_done.append(count)
+            if len(units_done) == 1:
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(units, "_made", stop_in_the_second_unit)
+    monkeypatch.setattr(progress.Meter, "advance", stop_after_the_first_unit)
     with pytest.raises(KeyboardInterrupt):
         prepared(collection, destination)
+    assert units.read_result(destination / progress.WORK, 0)
     assert not (destination / "dataset.json").exists()
     assert not list(destination.glob("*/*-of-*"))
     # As a power cut leaves it: a passing file of a worker that is gone, half a result.
     (destination / progress.WORK / "000002-train-host-1.partial").touch()
     units.result_path(destination / progress.WORK, 2).write_text('{"slices": {"tr')
+    before = units.record_path(destination / progress.WORK, 0, "train").stat().st_mtime_ns
     prepared(collection, destination)
-    assert done[15:] == [1] * 9 + [2] * 9
+    after = next((destination / "train").glob("*a-00000*")).stat().st_mtime_ns
+    assert after == before, "a unit that was done is done again"
     assert contents(destination) == contents(tmp_path / "whole")
 
 
@@ -129,12 +132,12 @@ def test_workers_do_not_show(collection, tmp_path, monkeypatch):
     assert contents(tmp_path / "1") == contents(tmp_path / "4")
 
 
-def test_a_worker_that_dies_is_told():
+def test_a_worker_that_is_ended_is_told():
     with (
-        pytest.raises(OSError, match="a worker process died, for lack of memory"),
+        pytest.raises(OSError, match=r"was ended \(SIGKILL\), for lack of memory"),
         open_workers(2, None) as workers,
     ):
-        list(workers.run(os._exit, [3]))
+        list(workers.run(signal.raise_signal, [signal.SIGKILL]))
 
 
 @pytest.mark.slow

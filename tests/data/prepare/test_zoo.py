@@ -17,7 +17,6 @@ from pydicom.encaps import encapsulate
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -28,10 +27,14 @@ from pydicom.uid import (
     RTStructureSetStorage,
     SegmentationStorage,
 )
+from syntaxes import SYNTAXES, compress_by_gdcm
 
 from jaxharmo.data.prepare import lost, reading
 from jaxharmo.data.prepare.domains import kernel_of
+from jaxharmo.data.prepare.headers import Skipped
 from jaxharmo.data.prepare.nifti import UNLABELLED
+from jaxharmo.data.prepare.series import list_files
+from jaxharmo.data.prepare.sources import Rules, read_file
 
 PYDICOM = Path(pydicom.data.__file__).parent / "test_files"
 GRID = "Rows, Columns or PixelSpacing out of range"
@@ -123,39 +126,12 @@ def without_preamble(path):
     path.write_bytes(path.read_bytes()[132:])
 
 
-def big_endian(path):
-    dataset = ct_slice(7, patient=path.name)
-    dataset.PixelData = np.frombuffer(dataset.PixelData, "<i2").astype(">i2").tobytes()
-    save(dataset, path, ExplicitVRBigEndian)
+def in_syntax(name):
+    return lambda path: SYNTAXES[name](ct_slice(7, patient=path.name), path)
 
 
-def compressed(syntax):
-    def build(path):
-        dataset = ct_slice(7, patient=path.name)
-        save(dataset, path)
-        dataset = pydicom.dcmread(path)
-        dataset.compress(syntax, generate_instance_uid=False)
-        dataset.save_as(path)
-
-    return build
-
-
-def compressed_by_gdcm(name):
-    def build(path):
-        gdcm = pytest.importorskip("gdcm")
-        reader, writer = gdcm.ImageReader(), gdcm.ImageWriter()
-        reader.SetFileName(str(sound(path)))
-        assert reader.Read()
-        change = gdcm.ImageChangeTransferSyntax()
-        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, name)))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer.SetFileName(str(path))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        assert writer.Write()
-
-    return build
+def by_gdcm(name):
+    return lambda path: compress_by_gdcm(sound(path), name)
 
 
 def endless_element(path):
@@ -169,16 +145,16 @@ def endless_element(path):
 GOOD_FILES = {
     "endless": endless_element,
     "implicit": lambda path: sound(path, ImplicitVRLittleEndian),
-    "deflated": lambda path: sound(path, DeflatedExplicitVRLittleEndian),
-    "big-endian": big_endian,
+    "deflated": in_syntax("deflated"),
+    "big-endian": in_syntax("big endian"),
     "no-meta": without_meta,
     "no-preamble": without_preamble,
-    "rle": compressed(RLELossless),
-    "jpeg-ls": compressed(JPEGLSLossless),
-    "jpeg-2000": compressed(JPEG2000Lossless),
-    "jpeg-lossless": compressed_by_gdcm("JPEGLosslessProcess14"),
-    "jpeg-lossless-sv1": compressed_by_gdcm("JPEGLosslessProcess14_1"),
-    "jpeg-ls-gdcm": compressed_by_gdcm("JPEGLSLossless"),
+    "rle": in_syntax("RLE"),
+    "jpeg-ls": in_syntax("JPEG-LS"),
+    "jpeg-2000": in_syntax("JPEG 2000"),
+    "jpeg-lossless": by_gdcm("JPEGLosslessProcess14"),
+    "jpeg-lossless-sv1": in_syntax("JPEG lossless"),
+    "jpeg-ls-gdcm": by_gdcm("JPEGLSLossless"),
     "file with spaces and ünïcode.txt": sound,
     "…‮gpj.exe": sound,
     "=cmd()": sound,
@@ -221,7 +197,7 @@ def bomb(path):
     sound(path, DeflatedExplicitVRLittleEndian)
     meta = read_file_meta_info(path)
     squeeze = zlib.compressobj(9, wbits=-15)
-    data = squeeze.compress(bytes(4 * 2**20)) + squeeze.flush()
+    data = squeeze.compress(bytes(reading.MAX_INFLATED + 2**20)) + squeeze.flush()
     path.write_bytes(path.read_bytes()[: 144 + meta.FileMetaInformationGroupLength] + data)
 
 
@@ -349,8 +325,7 @@ def test_the_files_of_pydicom(tmp_path):
     assert skipped["pydicom/dicomdirtests/DICOMDIR"].startswith("not a CT image but Media")
 
 
-def test_a_bomb_is_not_inflated(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_INFLATED", 2**20)
+def test_a_bomb_is_not_inflated(tmp_path):
     write_series(tmp_path / "in", slices=3)
     bomb(tmp_path / "in" / "bomb")
     prepared(tmp_path / "in", tmp_path / "out")
@@ -370,10 +345,13 @@ def test_files_and_folders_without_access():
         closed.parent.chmod(0)
         os.seteuid(nobody)
         try:
-            manifest, _ = prepared(source, root / "out")
-            skipped = skipped_files(root / "out")
+            folders = []
+            names = [path.relative_to(source).as_posix() for path in list_files(source, folders)]
+            found = [item for name in names for item in read_file(Rules(), source, name)]
         finally:
             os.seteuid(os.getuid())
             closed.parent.chmod(0o700)
-        assert skipped == {"closed/": "folder cannot be read", secret.name: "cannot be read"}
-        assert len(all_slices(root / "out", manifest)) == 3
+        assert folders == [closed.parent]
+        (skipped,) = [item for item in found if isinstance(item, Skipped)]
+        assert skipped == Skipped(secret.name, "cannot be read", lost=True)
+        assert len(found) == 4
