@@ -43,13 +43,14 @@ def get_config() -> Config:
             latent_dim=0,
             mapping_width=32,
         ),
-        texture=TextureConfig(compare="changes", aggregation="noise"),
+        texture=TextureConfig(compare="changes", aggregation="mean"),
         loss=LossConfig(
             adversarial=0.0,
             style=0.0,
             diversity=0.0,
+            cycle=10.0,
             texture=1.0,
-            spectrum=0.0,
+            spectrum=1.0,
             histogram=1.0,
         ),
         optim=OptimConfig(

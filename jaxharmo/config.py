@@ -133,7 +133,7 @@ class TextureConfig:
     normalization: Literal["relative", "range"] = "relative"
     """Of cycle and reference: differences by the real image's feature, or by the range of their
     grid (published)."""
-    aggregation: Aggregation = "noise"
+    aggregation: Aggregation = "mean"
     """How cells become one number: mean, max; of changes, weights by the noise of a cell or by how
     well it separates the domains; trained attention (published); of cycle and reference, the
     Frobenius norm."""

@@ -19,7 +19,7 @@ Images = Float[Array, "b h w 1"]
 Cells = Float[Array, "b f"]
 
 _REAL_MEMORY = 0.9995
-_CHANGE_MEMORY = 0.9
+_CHANGE_MEMORY = 0.8
 """Short, because the generator changes."""
 _LARGEST_GAP = 1.0
 _LEAST_COUNT = 1e-9

@@ -119,9 +119,9 @@ def test_the_sums_are_decaying_means_of_descriptions():
     for number in (0, 1):
         np.testing.assert_allclose(memory.mean[number], np.mean(real[number], 0), rtol=1e-4)
         np.testing.assert_allclose(memory.variance[number], np.var(real[number], 0), atol=1e-2)
-    counts = np.array([[1, 1], [1, 1]]) * (1 + 0.9)
+    counts = np.array([[1, 1], [1, 1]]) * (1 + 0.8)
     np.testing.assert_allclose(memory.change_count, counts, rtol=1e-5)
-    np.testing.assert_allclose(memory.change[0, 1], (1 + 0.9) * (d - a)[0], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(memory.change[0, 1], (1 + 0.8) * (d - a)[0], rtol=1e-3, atol=1e-4)
 
 
 def test_the_loss_is_the_aggregate_of_half_the_squared_gaps():

@@ -22,7 +22,7 @@ def images(seed, size=24):
 
 
 def texture(**options):
-    return TextureConfig(glcm=GlcmConfig(levels=16), crop=16, **options)
+    return TextureConfig(glcm=GlcmConfig(levels=16), crop=16, compare="cycle", **options)
 
 
 def total(fake, real, config):
