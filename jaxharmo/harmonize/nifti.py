@@ -27,6 +27,8 @@ _DESCRIPTION_LENGTH = 80
 _AIR = -500.0
 _MOST_HU = 30000.0
 _PARTIAL = ".jaxharmo-partial"
+_LEAST_SPACING = 1e-3
+"""mm; what claims less is damaged."""
 _LARGE = 2**30
 _MOST_COMPRESSED = 100
 """Times that a CT is larger than its file; most are two to four times."""
@@ -67,7 +69,8 @@ class NiftiImage:
         if description.startswith(_MARK):
             raise InputError(f"{path}: harmonized already; give the original image")
         # Orientation is meaningless, and slices cannot be found, without spacing.
-        if not (np.isfinite(affine).all() and min(zooms) > 0 and np.linalg.det(affine)):
+        sound = np.isfinite(affine).all() and min(zooms) > _LEAST_SPACING
+        if not (sound and np.linalg.det(affine)):
             raise InputError(f"{path}: its affine or spacing is missing or singular; set it")
         nibabel = self._nibabel
         here = nibabel.io_orientation(affine)

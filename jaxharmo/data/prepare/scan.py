@@ -44,8 +44,11 @@ def scan(
                 found |= zip(task, result, strict=True)
                 meter.advance(len(task))
         for (name,), result in workers.run(read_all, suspects):
-            dead = isinstance(result, Death)
-            found[name] = [Skipped(name, result.reason, lost=True)] if dead else result[0]
+            found[name] = (
+                [Skipped(name, result.reason, lost=True)]
+                if isinstance(result, Death)
+                else result[0]
+            )
             meter.advance(1)
     return itertools.chain.from_iterable(found.pop(name) for name in names)
 

@@ -117,13 +117,14 @@ def counts(
         plgpu.Barrier(num_arrivals=2),
         plgpu.Barrier(num_arrivals=4),
     ]
+    arguments: dict[str, Any] = dict(zip(_ARGUMENTS, (out, scratch), strict=True))
     shares = plgpu.kernel(
         kernel,
         grid=(offsets, blocks, blocks, SPLITS),
         grid_names=("offset", "i", "j", "split"),
         compiler_params=plgpu.CompilerParams(lowering_semantics=plgpu.LoweringSemantics.Warpgroup),
         interpret=interpret,
-        **dict(zip(_ARGUMENTS, (out, scratch), strict=True)),
+        **arguments,
     )(first, second, levels)
     return shares.sum(1)
 
