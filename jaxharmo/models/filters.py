@@ -132,7 +132,6 @@ class Residual(nn.Module):
         return cut, jnp.einsum("bhwc,bc->bhw", x, weights)[..., None]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
 def filter_image(
     image: Float[Array, "b h w 1"], coefficients: Float[Array, "b n"], dilation: int = 1
 ) -> Float[Array, "b h w 1"]:
@@ -140,6 +139,12 @@ def filter_image(
 
     T_n are Chebyshev's polynomials, by T_(n+1) = 2 (2B - 1) T_n - T_(n-1).
     """
+    made: Array = _filter(image, coefficients, dilation)
+    return made
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _filter(image: Array, coefficients: Array, dilation: int) -> Array:
     spread = partial(_spread, dilation=dilation)
     made, _ = _series(image, coefficients, spread, jnp.zeros_like(image))
     return made
@@ -169,7 +174,7 @@ def _series(
 
 
 def _forward(image: Array, coefficients: Array, dilation: int):
-    return filter_image(image, coefficients, dilation), (image, coefficients)
+    return _filter(image, coefficients, dilation), (image, coefficients)
 
 
 def _backward(dilation: int, kept: tuple[Array, Array], cotangent: Array):
@@ -182,7 +187,7 @@ def _backward(dilation: int, kept: tuple[Array, Array], cotangent: Array):
     return slope, slopes
 
 
-filter_image.defvjp(_forward, _backward)
+_filter.defvjp(_forward, _backward)
 
 
 def _chebyshev(terms: int) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "m k"]]:

@@ -8,9 +8,14 @@ from jax import lax
 from jaxtyping import Array, Float
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
 def binomial_blur(image: Float[Array, "b h w c"], dilation: int = 1) -> Float[Array, "b h w c"]:
     """Weights 1, 2, 1 along rows and columns, ``dilation`` pixels apart, edges repeated."""
+    blurred: Array = _blur(image, dilation)
+    return blurred
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _blur(image: Float[Array, "b h w c"], dilation: int) -> Float[Array, "b h w c"]:
     side = (dilation, dilation)
     padded = jnp.pad(image, ((0, 0), side, side, (0, 0)), mode="edge")
     return _spread(_spread(padded, 1, dilation), 2, dilation)
@@ -45,7 +50,7 @@ def _adjoint(x: Float[Array, "b h w c"], axis: int, dilation: int) -> Float[Arra
 
 
 def _forward(image: Array, dilation: int) -> tuple[Array, None]:
-    return binomial_blur(image, dilation), None
+    return _blur(image, dilation), None
 
 
 def _backward(dilation: int, _: None, cotangent: Array) -> tuple[Array]:
@@ -53,4 +58,4 @@ def _backward(dilation: int, _: None, cotangent: Array) -> tuple[Array]:
     return (_adjoint(_adjoint(cotangent, 2, dilation), 1, dilation),)
 
 
-binomial_blur.defvjp(_forward, _backward)
+_blur.defvjp(_forward, _backward)
