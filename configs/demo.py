@@ -2,7 +2,10 @@
 
     python train.py
 
-A few minutes on two CPU cores. The networks and losses are those of ``configs/kernel_pairs.py``.
+Four to five minutes on two CPU cores. To expect: the HU error falls by three quarters and more, the
+Fréchet distance of texture features by 95 % and more; a filter that is fitted on pairs is better,
+because the phantom's kernels are linear filters. The networks and losses are those of
+``configs/kernel_pairs.py``.
 """
 
 import dataclasses
@@ -18,6 +21,8 @@ def get_config() -> Config:
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, domains=()),
-        optim=dataclasses.replace(config.optim, cosine_steps=600),
-        train=dataclasses.replace(config.train, steps=600, sample_every=300, checkpoint_every=100),
+        optim=dataclasses.replace(config.optim, cosine_steps=700),
+        train=dataclasses.replace(
+            config.train, steps=700, batch_size=4, sample_every=350, checkpoint_every=100
+        ),
     )
