@@ -129,7 +129,7 @@ class TextureConfig:
     """What translation changes with how the domains differ (``losses/changes.py``); the cycle's
     reconstruction with the source (published); or the translation with references."""
     resolutions: int = 4
-    """Of changes: the image and so many bands of its detail less one (``ops/pyramid.py``)."""
+    """Of changes: bands of detail that are compared (``ops/pyramid.py``)."""
     normalization: Literal["relative", "range"] = "relative"
     """Of cycle and reference: differences by the real image's feature, or by the range of their
     grid (published)."""
@@ -139,6 +139,11 @@ class TextureConfig:
     Frobenius norm."""
     crop: int = 256
     """Side of the central square that is compared, pixels."""
+
+    @property
+    def coarsest(self) -> int:
+        """Pixels that a pixel of the coarsest resolution stands for, along an axis."""
+        return 2 ** max(0, self.resolutions - 2) if self.compare == "changes" else 1
 
     def __post_init__(self):
         if not self.features:
@@ -316,8 +321,9 @@ def check(config: Config) -> Config:
         ),
         "model.latent_dim": (model.latent_dim >= 0, "must not be negative"),
         "texture.crop": (
-            min(config.texture.crop, data.crop) > config.texture.glcm.reach,
-            "must exceed the largest offset",
+            min(config.texture.crop, data.crop) // config.texture.coarsest
+            > config.texture.glcm.reach,
+            "(and data.crop) must exceed the largest offset, at the coarsest resolution, too",
         ),
         "loss.diversity_steps": (config.loss.diversity_steps >= 1, "must be at least 1"),
         "train.seed": (train.seed >= 0, "must not be negative"),

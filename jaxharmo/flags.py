@@ -20,7 +20,9 @@ def parse(kind: Any, args: Sequence[str], **options: Any) -> Any:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, args=list(args), **options)
+            # Of a union, the kind that the default has; another kind is another config.
+            kinds = (tyro.conf.AvoidSubcommands,)
+            return tyro.cli(kind, args=list(args), config=kinds, **options)
     except ValueError as error:
         raise InputError(str(error)) from error
     except SystemExit as end:

@@ -21,7 +21,7 @@ from jaxharmo.cli import main
 ROOT = Path(__file__).parents[2]
 
 SMALL = [
-    *("--data.crop", "16", "--model.width", "4", "--model.max-width", "8"),
+    *("--data.crop", "32", "--model.width", "4", "--model.max-width", "8"),
     *("--model.generator.residual-width", "2"),
     *("--train.batch-size", "4", "--train.log-every", "1", "--train.checkpoint-every", "2"),
     *("--eval.tile", "32", "--eval.radiomics", "native", "--eval.max-slices", "1"),
