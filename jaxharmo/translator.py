@@ -251,7 +251,7 @@ def _translate(
     image = normalize(hu, window)[..., None]
     if multiple > 1:
         image = jnp.pad(image, padding, mode="edge")
-    to, of = (jnp.broadcast_to(style, (len(hu), len(style))) for style in steering)
+    to, of = (jnp.broadcast_to(style, (hu.shape[0], *style.shape)) for style in steering)
     made = networks.translate({"generator": generator}, image, to, of)[:, :height, :width, 0]
     translated = (made + 1) * ((window[1] - window[0]) / 2) + window[0]
     return _hand_over(hu, jnp.maximum(translated, CT_FLOOR), window)

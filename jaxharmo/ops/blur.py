@@ -23,11 +23,8 @@ def _blur(image: Float[Array, "b h w c"], dilation: int) -> Float[Array, "b h w 
 
 def _spread(x: Float[Array, "b h w c"], axis: int, dilation: int) -> Float[Array, "b i j c"]:
     """Along an axis, shorter by twice the dilation."""
-    inner = x.shape[axis] - 2 * dilation
-    before, middle, behind = (
-        lax.slice_in_dim(x, start, start + inner, axis=axis)
-        for start in (0, dilation, 2 * dilation)
-    )
+    parts = (slice(-2 * dilation), slice(dilation, -dilation), slice(2 * dilation, None))
+    before, middle, behind = (x[(slice(None),) * axis + (part,)] for part in parts)
     return (before + 2 * middle + behind) / 4
 
 
