@@ -18,6 +18,7 @@ from jaxharmo.typed import build
 
 FILE_NAME = "config.json"
 Aggregation = Literal["mean", "max", "noise", "separation", "attention", "frobenius"]
+Sees = Literal["image", "detail"]
 Baseline = Literal["histogram", "spectral", "spectral_paired", "combat"]
 FORMAT_VERSION = 1
 
@@ -96,7 +97,7 @@ class ModelConfig:
     """Its kind decides what a style is. Published: a code that the mapping network and the style
     encoder make whole. Filter: a row of a learned table for each domain, to which latents and
     images add the spread within the domain."""
-    sees: Literal["image", "detail"] = "image"
+    sees: Sees = "image"
     """What discriminator and style encoder look at: the image down to one vector, as published, or
     patches of its detail at several resolutions."""
     width: int = 32
@@ -327,18 +328,15 @@ def check(config: Config) -> Config:
         ),
         "loss.diversity_steps": (config.loss.diversity_steps >= 1, "must be at least 1"),
         "train.seed": (train.seed >= 0, "must not be negative"),
-        "eval.max_slices": (config.eval.max_slices >= 0, "must not be negative"),
-        "eval.batch_size": (config.eval.batch_size >= 1, "must be at least 1"),
-        "eval.latents": (config.eval.latents >= 0, "must not be negative"),
-        "eval.references": (config.eval.references >= 1, "must be at least 1"),
-        "eval.fit_slices": (config.eval.fit_slices >= 1, "must be at least 1"),
         "eval.tile": (config.eval.tile >= 32, "must be at least 32"),
-        "eval.max_tiles": (config.eval.max_tiles >= 0, "must not be negative"),
         "eval.resamples": (config.eval.resamples >= 20, "must be at least 20"),
         "eval.permutations": (config.eval.permutations >= 19, "must be at least 19"),
-        "eval.seed": (config.eval.seed >= 0, "must not be negative"),
         "eval.bin_width": (config.eval.bin_width > 0, "must be positive"),
     }
+    for name in ("max_slices", "latents", "max_tiles", "seed"):
+        rules[f"eval.{name}"] = (getattr(config.eval, name) >= 0, "must not be negative")
+    for name in ("batch_size", "references", "fit_slices"):
+        rules[f"eval.{name}"] = (getattr(config.eval, name) >= 1, "must be at least 1")
     for name in ("width", "max_width", "style_dim", "mapping_width"):
         rules[f"model.{name}"] = (getattr(model, name) >= 1, "must be at least 1")
     for name in {field.name for field in dataclasses.fields(config.loss)} - {"diversity_steps"}:

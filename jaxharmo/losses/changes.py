@@ -36,6 +36,8 @@ class Descriptor:
     describe: Callable[[Images], Cells]
     """Logarithms where a factor is what matters; the gap of two domains is a difference."""
     cells: int
+    aggregation: str
+    """Name in ``AGGREGATIONS``, or the trained attention, which a caller applies."""
     shares: bool = False
     """Cells are shares that add up to 1: a gap counts as a part of the mean share of both domains,
     and only between kernels of one scanner, because shares depend on anatomy more than on kernels.
@@ -85,18 +87,19 @@ class Gaps:
     """Of the two domains."""
 
 
-def noise_weights(variance: Cells, difference: Cells) -> Cells:
+def noise_weights(gaps: Gaps) -> Cells:
     """Weights of cells that add up to 1: the inverse of their variance between images.
 
     Minimum-variance weights of the mean of independent measurements.
     """
-    weights = 1 / (variance + _LEAST_VARIANCE)
+    weights = 1 / (gaps.variance + _LEAST_VARIANCE)
     return weights / weights.sum(1, keepdims=True)
 
 
-def separation_weights(variance: Cells, difference: Cells) -> Cells:
+def separation_weights(gaps: Gaps) -> Cells:
     """Weights that add up to 1: how well a cell separates the two domains, d'² = Δ² / σ²."""
-    weights = (jnp.square(difference) + _LEAST_VARIANCE) / (variance + _LEAST_VARIANCE)
+    weights = jnp.square(gaps.difference) + _LEAST_VARIANCE
+    weights /= gaps.variance + _LEAST_VARIANCE
     return weights / weights.sum(1, keepdims=True)
 
 
@@ -106,10 +109,8 @@ Aggregate = Callable[[Gaps], Float[Array, "b"]]
 AGGREGATIONS: Mapping[str, Aggregate] = {
     "mean": lambda gaps: gaps.cells.mean(1),
     "max": lambda gaps: gaps.cells.max(1),
-    "noise": lambda gaps: (gaps.cells * noise_weights(gaps.variance, gaps.difference)).sum(1),
-    "separation": lambda gaps: (
-        gaps.cells * separation_weights(gaps.variance, gaps.difference)
-    ).sum(1),
+    "noise": lambda gaps: (gaps.cells * noise_weights(gaps)).sum(1),
+    "separation": lambda gaps: (gaps.cells * separation_weights(gaps)).sum(1),
     # Shares add up to one image, so their gaps are averages already.
     "sum": lambda gaps: gaps.cells.sum(1),
 }

@@ -45,7 +45,7 @@ def texture(config: TextureConfig) -> Descriptor:
         )
 
     count = config.resolutions * len(config.features) * len(config.glcm.offsets)
-    return Descriptor(describe, count)
+    return Descriptor(describe, count, config.aggregation)
 
 
 def spectrum(_: TextureConfig) -> Descriptor:
@@ -54,7 +54,7 @@ def spectrum(_: TextureConfig) -> Descriptor:
     def describe(images: Images) -> Float[Array, "b f"]:
         return jnp.log(radial_power(images[..., 0], BANDS) + _LEAST_POWER)
 
-    return Descriptor(describe, BANDS)
+    return Descriptor(describe, BANDS, "mean")
 
 
 def histogram(_: TextureConfig) -> Descriptor:
@@ -67,7 +67,7 @@ def histogram(_: TextureConfig) -> Descriptor:
     def describe(images: Images) -> Float[Array, "b f"]:
         return soft_histogram(binomial_blur(images)[..., 0], _BINNING)
 
-    return Descriptor(describe, LEVELS, shares=True)
+    return Descriptor(describe, LEVELS, "sum", shares=True)
 
 
 DESCRIPTORS: Mapping[str, Callable[[TextureConfig], Descriptor]] = {

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from jaxharmo.models.layers import Dense, leaky_relu
 from jaxharmo.ops.binning import Binning, by_level
 from jaxharmo.ops.blur import binomial_blur
+from jaxharmo.ops.pyramid import detail
 
 _COARSE = 4
 """Dilation of the blur of the coarse filter, pixels."""
@@ -26,8 +27,6 @@ _OFFSET_UNIT = 0.01
 """About 10 HU: kernels shift levels by little."""
 _GAIN_UNIT = 4.0
 """Gains are learned faster than offsets."""
-
-
 _CORRECTION_UNIT = 0.01
 """About 10 HU."""
 _CUT_UNIT = 0.05
@@ -117,9 +116,7 @@ class Residual(nn.Module):
         self, image: Float[Array, "b h w 1"], style: Float[Array, "b s"]
     ) -> tuple[Float[Array, "b h w 1"], Float[Array, "b h w 1"]]:
         floor = (image <= -1.0).astype(image.dtype)
-        low = binomial_blur(image)
-        fine = _DETAIL_GAIN * (image - low)
-        medium = _DETAIL_GAIN * (low - binomial_blur(low, 2))
+        fine, medium = (_DETAIL_GAIN * band for band in detail(image))
         around = reduce(binomial_blur, (1, 2, 4), jnp.concatenate([floor, jnp.abs(fine)], -1))
         x = jnp.concatenate([image, floor, fine, medium, around], axis=-1)
         x = leaky_relu(Dense(self.width)(x))

@@ -1,6 +1,7 @@
 """The residual blocks that the networks of StarGAN v2 (arXiv 1912.01865) are made of."""
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
@@ -9,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxharmo.config import Sees
 from jaxharmo.models.convolution import convolve
-from jaxharmo.ops.blur import binomial_blur
-from jaxharmo.ops.pyramid import DETAIL_GAIN
+from jaxharmo.ops.pyramid import DETAIL_GAIN, detail
 
 Features = Float[Array, "b h w c"]
 
@@ -140,7 +141,7 @@ def remembering_less(block: type[nn.Module], remat: bool) -> type[nn.Module]:
 
 
 class DomainTrunk(nn.Module):
-    """Convolutions from an image down to one vector, shared by discriminator and style encoder.
+    """Convolutions from an image down to one vector: a single patch.
 
     The image's side is a power of two; it is halved down to 4 pixels.
     """
@@ -151,7 +152,7 @@ class DomainTrunk(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b h w 1"]) -> Float[Array, "b d"]:
+    def __call__(self, image: Float[Array, "b h w 1"]) -> Float[Array, "b 1 d"]:
         channels, block = self.width, remembering_less(ResidualBlock, self.remat)
         x = Conv(channels, self.dtype)(image)
         for number in range(int(math.log2(image.shape[1])) - 2):
@@ -160,7 +161,8 @@ class DomainTrunk(nn.Module):
             x = block(channels, downsample=True, dtype=self.dtype, name=name)(x)
         # A 4×4 convolution without padding of 4×4 pixels.
         x = leaky_relu(x).reshape(x.shape[0], -1)
-        return leaky_relu(Dense(channels, dtype=self.dtype)(x)).astype(jnp.float32)
+        x = leaky_relu(Dense(channels, dtype=self.dtype)(x)).astype(jnp.float32)
+        return x[:, None]
 
 
 class DetailTrunk(nn.Module):
@@ -176,9 +178,8 @@ class DetailTrunk(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b h w 1"]) -> Float[Array, "b i j d"]:
-        low = binomial_blur(image)
-        bands = jnp.concatenate([image - low, low - binomial_blur(low, 2)], axis=-1)
+    def __call__(self, image: Float[Array, "b h w 1"]) -> Float[Array, "b p d"]:
+        bands = jnp.concatenate(detail(image), axis=-1)
         batch, height, width, count = bands.shape
         x = jnp.clip(DETAIL_GAIN * bands, -1, 1)
         x = x.reshape(batch, height // 2, 2, width // 2, 2, count).transpose(0, 1, 3, 2, 4, 5)
@@ -188,7 +189,14 @@ class DetailTrunk(nn.Module):
             channels = min(2 * channels, self.max_width)
             name = f"ResidualBlock_{number}"
             x = block(channels, downsample=True, dtype=self.dtype, name=name)(x)
-        return leaky_relu(x).astype(jnp.float32)
+        return leaky_relu(x).astype(jnp.float32).reshape(batch, -1, channels)
+
+
+TRUNKS: Mapping[Sees, type[DomainTrunk] | type[DetailTrunk]] = {
+    "image": DomainTrunk,
+    "detail": DetailTrunk,
+}
+"""What discriminator and style encoder look at; features of patches, ``(b, p, d)``."""
 
 
 def pick_domain(heads: Float[Array, "b k d"], domain: Int[Array, "b"]) -> Float[Array, "b d"]:

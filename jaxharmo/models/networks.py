@@ -10,11 +10,11 @@ from jaxtyping import Array, Float, Int
 
 from jaxharmo import config as configs
 from jaxharmo.config import Config
-from jaxharmo.models.discriminator import DetailDiscriminator, Discriminator
+from jaxharmo.models.discriminator import Discriminator
 from jaxharmo.models.filters import FilterGenerator
 from jaxharmo.models.generator import Generator
 from jaxharmo.models.mapping import SPREAD, MappingNetwork, TableMapping
-from jaxharmo.models.style import DetailStyleEncoder, StyleEncoder
+from jaxharmo.models.style import StyleEncoder
 from jaxharmo.models.texture_attention import TextureAttention
 
 Images = Float[Array, "b h w 1"]
@@ -65,10 +65,6 @@ def build(config: Config) -> Networks:
     generator = model.generator
     compute = {"dtype": config.train.compute_dtype, "remat": config.train.remat}
     widths = {"width": model.width, "max_width": model.max_width, **compute}
-    discriminator, encoder = {
-        "image": (Discriminator, StyleEncoder),
-        "detail": (DetailDiscriminator, DetailStyleEncoder),
-    }[model.sees]
     if isinstance(generator, configs.FilterGenerator):
         translating = FilterGenerator(generator.terms, generator.residual_width)
         mapping = TableMapping(domains, model.style_dim, model.mapping_width)
@@ -82,8 +78,8 @@ def build(config: Config) -> Networks:
     return Networks(
         generator=translating,
         mapping_network=mapping,
-        style_encoder=encoder(domains, read, **widths),
-        discriminator=discriminator(domains, **widths),
+        style_encoder=StyleEncoder(domains, model.sees, read, **widths),
+        discriminator=Discriminator(domains, model.sees, **widths),
         texture_attention=TextureAttention(),
     )
 

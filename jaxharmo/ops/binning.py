@@ -16,7 +16,6 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, Int
 
 
@@ -43,17 +42,26 @@ def linear_taps(
 ) -> tuple[Int[Array, "h w"], Float[Array, "h w"]]:
     """The lower of the two levels that a pixel touches, and the weight of the upper one."""
     coordinate = level_coordinate(image, binning)
-    lower = jnp.clip(jnp.floor(lax.stop_gradient(coordinate)), 0, binning.levels - 2)
-    return lower.astype(jnp.int32), coordinate - lower
+    lower = _lower(coordinate, binning.levels)
+    return lower, coordinate - lower
+
+
+def _lower(coordinate: Float[Array, "h w"], levels: int) -> Int[Array, "h w"]:
+    return jnp.clip(jnp.floor(coordinate), 0, levels - 2).astype(jnp.int32)
+
+
+def _linear(coordinate: Float[Array, "h w"], levels: int) -> Float[Array, "h w l"]:
+    distance = jnp.abs(coordinate[..., None] - jnp.arange(levels, dtype=coordinate.dtype))
+    return jnp.maximum(0, 1 - distance)
 
 
 def weights(image: Float[Array, "h w"], binning: Binning) -> Float[Array, "h w l"]:
     """The weight of every pixel on every level."""
-    levels = jnp.arange(binning.levels, dtype=image.dtype)
-    coordinate = level_coordinate(image, binning)[..., None]
+    coordinate = level_coordinate(image, binning)
     if binning.kind == "linear":
-        return jnp.maximum(0, 1 - jnp.abs(coordinate - levels))
-    exponent = -0.5 * ((coordinate - levels) / binning.sigma) ** 2
+        return _linear(coordinate, binning.levels)
+    levels = jnp.arange(binning.levels, dtype=image.dtype)
+    exponent = -0.5 * ((coordinate[..., None] - levels) / binning.sigma) ** 2
     return jax.nn.softmax(exponent) if binning.normalised else jnp.exp(exponent)
 
 
@@ -64,8 +72,7 @@ def soft_histogram(images: Float[Array, "b h w"], binning: Binning) -> Float[Arr
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _shares(coordinate: Float[Array, "h w"], levels: int) -> Float[Array, "l"]:
-    distance = jnp.abs(coordinate[..., None] - jnp.arange(levels, dtype=coordinate.dtype))
-    return jnp.maximum(0, 1 - distance).mean((0, 1))
+    return _linear(coordinate, levels).mean((0, 1))
 
 
 def _shares_forward(coordinate: Array, levels: int):
@@ -94,18 +101,13 @@ def _by_level(coordinate: Float[Array, "h w"], values: Float[Array, "l"]) -> Flo
     return values[lower] + (coordinate - lower) * jnp.diff(values)[lower]
 
 
-def _lower(coordinate: Float[Array, "h w"], levels: int) -> Int[Array, "h w"]:
-    return jnp.clip(jnp.floor(coordinate), 0, levels - 2).astype(jnp.int32)
-
-
 def _by_level_forward(coordinate: Array, values: Array):
     return _by_level(coordinate, values), (coordinate, values)
 
 
 def _by_level_backward(kept: tuple[Array, Array], cotangent: Float[Array, "h w"]):
     coordinate, values = kept
-    distance = jnp.abs(coordinate[..., None] - jnp.arange(len(values), dtype=coordinate.dtype))
-    slopes = (jnp.maximum(0, 1 - distance) * cotangent[..., None]).sum((0, 1))
+    slopes = (_linear(coordinate, len(values)) * cotangent[..., None]).sum((0, 1))
     return cotangent * jnp.diff(values)[_lower(coordinate, len(values))], slopes
 
 

@@ -155,22 +155,22 @@ def _published_texture(update: Update) -> Found:
 
 def _changes(name: str, update: Update) -> Found:
     config, examples = update.config, update.examples
+    descriptor = DESCRIPTORS[name](config.texture)
     loss, gap = change_loss(
         update.fake,
         examples.source_domain,
         examples.target_domain,
         update.changes[name],
-        DESCRIPTORS[name](config.texture),
-        _aggregate(name, update),
+        descriptor,
+        _aggregate(descriptor.aggregation, update),
         _same_scanner(config),
     )
     return loss, {f"{name}_gap": gap}
 
 
 def _aggregate(name: str, update: Update) -> Aggregate:
-    chosen = {"spectrum": "mean", "histogram": "sum"}.get(name, update.config.texture.aggregation)
-    if chosen != "attention":
-        return AGGREGATIONS[chosen]
+    if name != "attention":
+        return AGGREGATIONS[name]
 
     def attended(gaps: Gaps) -> Float[Array, "b"]:
         grids = gaps.cells.reshape(-1, 4, 4)

@@ -135,13 +135,13 @@ def test_the_loss_is_the_aggregate_of_half_the_squared_gaps():
 def test_weights_add_up_to_one_and_follow_their_formulas():
     random = np.random.default_rng(0)
     variance, difference = jnp.asarray(random.uniform(0.1, 1, (2, 3, 8)))
-    noisy = np.asarray(noise_weights(variance, difference))
+    gaps = Gaps(jnp.asarray(random.uniform(0, 1, (3, 8))), variance, difference)
+    noisy = np.asarray(noise_weights(gaps))
     inverse = 1 / (np.asarray(variance) + 1e-3)
     np.testing.assert_allclose(noisy, inverse / inverse.sum(1, keepdims=True), rtol=1e-5)
-    separating = np.asarray(separation_weights(variance, difference))
+    separating = np.asarray(separation_weights(gaps))
     ratio = (np.asarray(difference) ** 2 + 1e-3) / (np.asarray(variance) + 1e-3)
     np.testing.assert_allclose(separating, ratio / ratio.sum(1, keepdims=True), rtol=1e-5)
-    gaps = Gaps(jnp.asarray(random.uniform(0, 1, (3, 8))), variance, difference)
     np.testing.assert_allclose(AGGREGATIONS["max"](gaps), gaps.cells.max(1))
     np.testing.assert_allclose(AGGREGATIONS["noise"](gaps), (gaps.cells * noisy).sum(1), rtol=1e-5)
 
