@@ -10,7 +10,7 @@ def main() -> None:
     """Run the sub-command that the arguments name."""
     clean_path()
     if sys.argv[1:2] in (["prepare"], ["harmonize"]):
-        # Helpers get ready while JAX is imported here.
+        # Helpers get ready while the command's modules are imported here.
         warm_up()
     from jaxharmo.cli import main as command
 

@@ -151,18 +151,22 @@ def warm_up() -> None:
 
 
 @contextlib.contextmanager
-def limited() -> Iterator[None]:
+def limited(memory: int = MEMORY) -> Iterator[None]:
     """The share of one file: in a helper, time and memory beyond it end in a ``Death`` or an error.
 
-    Elsewhere nothing is limited, as the end would cost more than the file.
+    ``memory``: bytes that may be asked for. Elsewhere nothing is limited, as the end would cost
+    more than the file.
     """
-    if _limits is None or resource is None:
+    if _at_rest is None or resource is None:
         yield
         return
-    memory, hard = _limits
+    used, hard = _at_rest
+    most = hard if used is None else used + memory
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     signal.setitimer(signal.ITIMER_REAL, _SLOW * SECONDS)
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
     try:
         yield
     finally:
@@ -171,8 +175,8 @@ def limited() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-_limits: tuple[int, int] | None = None
-"""In a helper: bytes of data that it may have while it decodes, and at all."""
+_at_rest: tuple[int | None, int] | None = None
+"""In a helper: bytes of data that it has while it decodes nothing (Linux), and may have at all."""
 
 
 def _serve(connection: Any) -> None:
@@ -199,7 +203,7 @@ def _become_a_helper() -> None:
 
     Decoders print what they think of damaged bytes, some of it with values of the header.
     """
-    global _limits
+    global _at_rest
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -212,12 +216,11 @@ def _become_a_helper() -> None:
         # A crash is expected here; its picture of the memory would hold the patient's image.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        _limits = (hard, hard)
         statistics = Path("/proc/self/statm")
+        used = None
         if statistics.exists():
-            pages = int(statistics.read_text().split()[5])
-            allowed = pages * resource.getpagesize() + MEMORY
-            _limits = (allowed if hard == resource.RLIM_INFINITY else min(allowed, hard), hard)
+            used = int(statistics.read_text().split()[5]) * resource.getpagesize()
+        _at_rest = (used, hard)
 
 
 def _end_after(parent: Any) -> None:

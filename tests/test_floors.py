@@ -31,8 +31,9 @@ FLOORS = {
     "profiling": 4,
     "experiment": 5,
     "__init__": 5,
-    "cli": 6,
-    "__main__": 7,
+    "commands": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 
 MODULES = sorted((ROOT / "jaxharmo").rglob("*.py"))

@@ -142,3 +142,13 @@ def shard_paths(directory: Path, split: str, domain: Domain) -> list[Path]:
             "prepare the set again"
         )
     return paths
+
+
+def in_words(directory: Path, manifest: Manifest) -> str:
+    """A line for the set and one for each domain and each pair."""
+    lines = [f"{directory}: {len(manifest.domains)} domains, split by {manifest.split_by}"]
+    for domain in manifest.domains:
+        counts = ", ".join(f"{count} {split}" for split, count in domain.slices.items())
+        lines.append(f"  {domain.name}: {counts} slices")
+    lines += [f"  paired: {first} with {second}" for first, second in manifest.paired]
+    return "\n".join(lines)

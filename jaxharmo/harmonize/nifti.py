@@ -5,9 +5,10 @@ right to left, whatever the order of the file's axes.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from jaxharmo.data.prepare.pixels import SCALE, Pixels
 from jaxharmo.errors import InputError
 from jaxharmo.files import make_folder, write_text
 from jaxharmo.harmonize.derivation import Derivation
+from jaxharmo.isolation import MEMORY, Death, Helpers, limited
 
 SUFFIXES = (".nii", ".nii.gz")
 SIDECAR_SUFFIX = ".json"
+_READERS = Helpers()
 _MARK = "jaxharmo "
 _DESCRIPTION_LENGTH = 80
 _AIR = -500.0
@@ -29,6 +32,10 @@ _MOST_HU = 30000.0
 _PARTIAL = ".jaxharmo-partial"
 _LEAST_SPACING = 1e-3
 """mm; what claims less is damaged."""
+_NO_ORIENTATION = "the header tells no orientation; axes are taken as nibabel does"
+_SLICES = "LPS"
+_BYTES_PER_VOXEL = 16
+"""While a file is decoded: as float64, as float32, and what checks need."""
 _LARGE = 2**30
 _MOST_COMPRESSED = 100
 """Times that a CT is larger than its file; most are two to four times."""
@@ -44,69 +51,68 @@ def stem(path: Path) -> str:
     return path.name[: path.name.lower().rindex(".nii")]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """A NIfTI file without its voxels."""
+
+    kind: type
+    """Of nibabel's images."""
+    header: Any
+    affine: Float[np.ndarray, "4 4"]
+    integer: bool
+    """Type of the voxels as they are stored."""
+    shape: tuple[int, int, int]
+    """Slices, rows, columns."""
+    spacing: float
+    remarks: list[str]
+    fingerprint: str
+
+
 class NiftiImage:
-    """One three-dimensional CT in HU; in memory while its slices are read."""
+    """One three-dimensional CT in HU, read when it is first asked for.
+
+    Voxels are in memory while its slices are read. ``InputError`` where the file is damaged or no
+    CT in HU.
+    """
+
+    origin = ""
 
     def __init__(self, path: Path, label: Path | None = None):
         self.path = path
         self.label = label or Path(stem(path))
-        self.origin = ""
-        self.remarks: list[str] = []
-        self._nibabel = _nibabel()
-        try:
-            self._image: Any = self._nibabel.load(path)
-            _refuse_bomb(path, self._image)
-            stored = np.asanyarray(self._image.dataobj)
-            affine, zooms = self._image.affine, _zooms(path, type(self._image.header))
-            description = bytes(self._image.header["descrip"].tobytes()).decode("ascii", "replace")
-        except InputError:
-            raise
-        except Exception as error:
-            # Damaged bytes surface as almost any exception.
-            raise InputError(f"{path}: not a readable NIfTI image; restore the file") from error
-        if stored.ndim != 3 or not stored.size or stored.dtype.kind not in "iuf":
-            raise InputError(f"{path}: not one three-dimensional grey image; give one volume")
-        if description.startswith(_MARK):
-            raise InputError(f"{path}: harmonized already; give the original image")
-        # Orientation is meaningless, and slices cannot be found, without spacing.
-        sound = np.isfinite(affine).all() and min(zooms) > _LEAST_SPACING
-        if not (sound and np.linalg.det(affine)):
-            raise InputError(f"{path}: its affine or spacing is missing or singular; set it")
-        nibabel = self._nibabel
-        here = nibabel.io_orientation(affine)
-        if not np.isfinite(here).all():
-            raise InputError(f"{path}: its affine leaves an axis without direction; set it")
-        self._to_slices = nibabel.orientations.ornt_transform(
-            here, nibabel.orientations.axcodes2ornt("LPS")
-        )
-        self._back = nibabel.orientations.ornt_transform(
-            nibabel.orientations.axcodes2ornt("LPS"), here
-        )
-        self.spacing = zooms[int(np.flatnonzero(here[:, 0] == 0)[0])]
-        if not (self._image.header["sform_code"] or self._image.header["qform_code"]):
-            self.remarks.append("the header tells no orientation; axes are taken as nibabel does")
-        hu = self._hu
-        if not np.isfinite(hu).all():
-            raise InputError(f"{path}: holds values that are not finite; fill them with -1024")
-        if hu.min() > _AIR or hu.max() > _MOST_HU:
-            raise InputError(
-                f"{path}: values from {hu.min():g} to {hu.max():g} are no CT in HU, "
-                "which shows air near -1000; convert it first"
-            )
-        self.fingerprint = hashlib.sha256(affine.tobytes() + hu.tobytes()).hexdigest()[:32]
-        self._shape = hu.shape
-        # A batch may hold many: voxels are in memory only while they are at work.
-        del self._hu
+
+    @property
+    def spacing(self) -> float:
+        """Distance of rows, mm."""
+        return self._found.spacing
+
+    @property
+    def remarks(self) -> list[str]:
+        """Warnings about the image as it is."""
+        return self._found.remarks
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of affine and voxels."""
+        return self._found.fingerprint
+
+    def __len__(self) -> int:
+        return self._found.shape[0]
+
+    @cached_property
+    def _found(self) -> _Found:
+        return self._decoded(_examine)
 
     @cached_property
     def _hu(self) -> Float[np.ndarray, "z h w"]:
-        turned = self._nibabel.apply_orientation(
-            np.asanyarray(self._image.dataobj), self._to_slices
-        )
-        return np.ascontiguousarray(turned.transpose(2, 1, 0), dtype=np.float32)
+        return self._decoded(_read)
 
-    def __len__(self) -> int:
-        return self._shape[0]
+    def _decoded(self, function: Callable[[Path], Any]) -> Any:
+        _nibabel()
+        result = _READERS.call(function, self.path)
+        if isinstance(result, Death):
+            raise InputError(f"{self.path}: {result.reason}; restore the file")
+        return result
 
     def read(self, number: int) -> tuple[None, Pixels]:
         """Slice ``number`` from the bottom; padding is what lies below the CT scale."""
@@ -118,7 +124,7 @@ class NiftiImage:
         if not destination.exists():
             return False
         try:
-            header: Any = self._nibabel.load(destination).header
+            header: Any = _nibabel().load(destination).header
             mark = header["descrip"].tobytes().rstrip(b"\0").decode("ascii", "replace")
         except Exception:
             mark = ""
@@ -145,19 +151,23 @@ class NiftiImage:
         self._save(writer.hu, destination, self._mark(derivation))
 
     def _save(self, hu: Float[np.ndarray, "z y x"], destination: Path, mark: str) -> None:
-        turned = self._nibabel.apply_orientation(hu.transpose(2, 1, 0), self._back)
-        header = self._image.header.copy()
-        if self._image.get_data_dtype().kind in "iu":
+        nibabel, found = _nibabel(), self._found
+        back = nibabel.orientations.ornt_transform(
+            nibabel.orientations.axcodes2ornt(_SLICES), nibabel.io_orientation(found.affine)
+        )
+        turned = nibabel.apply_orientation(hu.transpose(2, 1, 0), back)
+        header = found.header.copy()
+        if found.integer:
             limits = np.iinfo(np.int16)
             turned = np.clip(np.rint(turned), limits.min, limits.max).astype(np.int16)
         header.set_data_dtype(turned.dtype)
         header.set_slope_inter(1, 0)
         header["descrip"] = mark.encode()
-        image = type(self._image)(turned, self._image.affine, header)
+        image = found.kind(turned, found.affine, header)
         # The suffix decides on compression.
         partial = destination.with_name(f"{_PARTIAL}-{destination.name}")
         try:
-            self._nibabel.save(image, partial)
+            nibabel.save(image, partial)
             partial.replace(destination)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -181,6 +191,75 @@ class _Writer:
 
     def sidecar(self, text: str) -> None:
         self.text = text
+
+
+def _examine(path: Path) -> _Found:
+    """In a helper: what the file holds; ``InputError`` where that is no CT in HU."""
+    nibabel = _nibabel()
+    with _opened(path) as image:
+        stored = np.asanyarray(image.dataobj)
+        affine, zooms = image.affine, _zooms(path, type(image.header))
+        description = bytes(image.header["descrip"].tobytes()).decode("ascii", "replace")
+        if stored.ndim != 3 or not stored.size or stored.dtype.kind not in "iuf":
+            raise InputError(f"{path}: not one three-dimensional grey image; give one volume")
+        if description.startswith(_MARK):
+            raise InputError(f"{path}: harmonized already; give the original image")
+        # Orientation is meaningless, and slices cannot be found, without spacing.
+        sound = np.isfinite(affine).all() and min(zooms) > _LEAST_SPACING
+        if not (sound and np.linalg.det(affine)):
+            raise InputError(f"{path}: its affine or spacing is missing or singular; set it")
+        here = nibabel.io_orientation(affine)
+        if not np.isfinite(here).all():
+            raise InputError(f"{path}: its affine leaves an axis without direction; set it")
+        hu = _as_slices(stored, affine)
+        if not np.isfinite(hu).all():
+            raise InputError(f"{path}: holds values that are not finite; fill them with -1024")
+        if hu.min() > _AIR or hu.max() > _MOST_HU:
+            raise InputError(
+                f"{path}: values from {hu.min():g} to {hu.max():g} are no CT in HU, "
+                "which shows air near -1000; convert it first"
+            )
+        oriented = image.header["sform_code"] or image.header["qform_code"]
+        return _Found(
+            kind=type(image),
+            header=image.header,
+            affine=affine,
+            integer=image.get_data_dtype().kind in "iu",
+            shape=hu.shape,
+            spacing=zooms[int(np.flatnonzero(here[:, 0] == 0)[0])],
+            remarks=[] if oriented else [_NO_ORIENTATION],
+            fingerprint=hashlib.sha256(affine.tobytes() + hu.tobytes()).hexdigest()[:32],
+        )
+
+
+def _read(path: Path) -> Float[np.ndarray, "z h w"]:
+    """In a helper: the voxels of an image that was examined."""
+    with _opened(path) as image:
+        return _as_slices(np.asanyarray(image.dataobj), image.affine)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Within the limits of a file, which here grow with what it claims to hold."""
+    try:
+        image: Any = _nibabel().load(path)
+        _refuse_bomb(path, image)
+        with limited(MEMORY + _BYTES_PER_VOXEL * math.prod(image.shape)):
+            yield image
+    except InputError:
+        raise
+    except Exception as error:
+        # Damaged bytes surface as almost any exception.
+        raise InputError(f"{path}: not a readable NIfTI image; restore the file") from error
+
+
+def _as_slices(stored: np.ndarray, affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "z h w"]:
+    nibabel = _nibabel()
+    turns = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(affine), nibabel.orientations.axcodes2ornt(_SLICES)
+    )
+    turned = nibabel.apply_orientation(stored, turns)
+    return np.ascontiguousarray(turned.transpose(2, 1, 0), dtype=np.float32)
 
 
 def _refuse_bomb(path: Path, image: Any) -> None:

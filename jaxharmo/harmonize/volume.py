@@ -39,12 +39,21 @@ class Volume(Protocol):
 
     origin: str
     """Domain; empty where not known."""
-    spacing: float
-    """Distance of pixels, mm."""
-    remarks: list[str]
-    """Warnings about it as it is."""
-    fingerprint: str
-    """Digest that tells it from all others."""
+
+    @property
+    def spacing(self) -> float:
+        """Distance of pixels, mm."""
+        ...
+
+    @property
+    def remarks(self) -> list[str]:
+        """Warnings about it as it is."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest that tells it from all others."""
+        ...
 
     def __len__(self) -> int:
         """Number of slices."""

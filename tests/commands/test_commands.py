@@ -65,6 +65,16 @@ def jaxharmo(*words):
     return run("jaxharmo", *words)
 
 
+def test_prepare_starts_without_jax():
+    """Its import takes seconds, and a helper's memory starts from what is imported."""
+    look = "import sys, jaxharmo.cli as c; c._options('prepare'); print('jax' in sys.modules)"
+    assert start("-c", look) == (0, "False\n", "")
+
+
+def test_a_command_that_does_not_exist():
+    assert_one_line(jaxharmo("preprae"), "preprae", "harmonize")
+
+
 def assert_one_line(result, *named):
     code, _, said = result
     assert code == 2, said

@@ -40,9 +40,10 @@ def test_slices_are_axial_whatever_the_order_in_the_file(tmp_path, axes):
     for name in ("sform_code", "qform_code", "pixdim", "xyzt_units"):
         np.testing.assert_array_equal(before.header[name], after.header[name])
     assert after.get_data_dtype() == np.int16
+    here, there = nibabel.io_orientation(after.affine), nibabel.orientations.axcodes2ornt("LPS")
+    turned = after.as_reoriented(nibabel.orientations.ornt_transform(here, there))
     np.testing.assert_array_equal(
-        np.rint(hu + np.arange(20) / 2),
-        np.asanyarray(after.as_reoriented(volume._to_slices).dataobj).transpose(2, 1, 0),
+        np.rint(hu + np.arange(20) / 2), np.asanyarray(turned.dataobj).transpose(2, 1, 0)
     )
 
 
@@ -103,6 +104,17 @@ def test_a_folder_of_images_and_several_targets(tmp_path):
     }
     slugs = ("ge-medical-systems-lightspeed-vct-lung", "k-b30f")
     assert names == {f"{name}/{slug}.nii.gz" for name in ("a", "sub/b") for slug in slugs}
+
+
+def test_a_damaged_image_costs_itself(tmp_path):
+    for name in "abc":
+        image(tmp_path / "in" / f"{name}.nii.gz")
+    damaged = tmp_path / "in" / "b.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"1 of 3 results failed; first: .*b\.nii\.gz: not a read"):
+        harmonized(tmp_path / "in", tmp_path / "out")
+    files = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.nii.gz")]
+    assert sorted(path.parts[0] for path in files) == ["a", "c"]
 
 
 def test_a_stopped_run_leaves_nothing(tmp_path):

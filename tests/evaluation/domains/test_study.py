@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jaxharmo import flags
-from jaxharmo.cli import Domains
+from jaxharmo.commands.domains import Domains
 from jaxharmo.config import Config
 from jaxharmo.data.manifest import choose_domains, read_manifest, write_manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom

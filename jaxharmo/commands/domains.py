@@ -1,0 +1,38 @@
+"""``jaxharmo domains``."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxharmo.evaluation.domains import StudyConfig, study_domains
+from jaxharmo.evaluation.domains.report import verdict
+from jaxharmo.journal import progress, tell
+
+
+@dataclasses.dataclass(frozen=True)
+class Domains:
+    """Which acquisition factors move texture; which domains to train on."""
+
+    shard_dir: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SHARD_DIR")]]
+    """Shard set to study."""
+    output: Path | None = None
+    """Folder for report.html, CSVs and domains.json; SHARD_DIR/domains if not given."""
+    settings: Annotated[StudyConfig, tyro.conf.arg(name="", prefix_name=False)] = StudyConfig()
+
+    def run(self) -> None:
+        """Study the set and say what was found."""
+        output = self.output or self.shard_dir / "domains"
+        study = study_domains(
+            self.shard_dir,
+            output,
+            self.settings,
+            lambda items, total: progress(items, total, "domains"),
+        )
+        print("\n".join(verdict(study.effects)))
+        print(f"a domain should be one {study.best}" if study.best else "too few patients to judge")
+        for warning in study.proposal.warnings:
+            tell(f"warning: {warning}")
+        print(f"to train on: {study.proposal.arguments}")
+        print(output / "report.html")

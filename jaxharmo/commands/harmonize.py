@@ -1,0 +1,68 @@
+"""``jaxharmo harmonize``."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from jaxharmo.commands.chosen_model import ChosenModel
+from jaxharmo.harmonize.command import Choices, harmonize_command
+from jaxharmo.journal import tell
+from jaxharmo.translator import Precision
+
+
+@dataclasses.dataclass(frozen=True)
+class Harmonize:
+    """Translate CT series into another domain: DICOM or NIfTI in, the same out.
+
+    The input's grid is kept, voxels outside the training window keep their value, and a summary of
+    what changed lies in a JSON sidecar. The same command again skips what is done.
+    """
+
+    input: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="INPUT")]]
+    """Folder with a DICOM series or many, at any depth, or a NIfTI file."""
+    output: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="OUTPUT")]]
+    """Folder (NIfTI: file) to write; where series or targets are many, a folder for each in it."""
+    chosen: Annotated[ChosenModel, tyro.conf.arg(name="", prefix_name=False)] = dataclasses.field(
+        default_factory=ChosenModel
+    )
+    to: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Target domain, by its name; again for several; 'all': every domain but the source's own."""
+    like: Path | None = None
+    """Reference series, or NIfTI: its style is taken, in place of its domain's mean."""
+    seed: int | None = None
+    """Draw the style with this seed, in place of the mean."""
+    origin: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    """Domain of the source, where its headers do not tell."""
+    kernel_tag: Literal["acquired", "target"] = "acquired"
+    """What ConvolutionKernel says in the output."""
+    date: str | None = None
+    """Date and time to write into the output, ISO 8601 or 'now'; if not given, those of the source
+    stay, and two runs give the same bytes."""
+    mixed: bool = False
+    """Folders may hold several series, told apart by their headers."""
+    allow_derived: bool = False
+    """Take images with ImageType DERIVED, too; what jaxharmo made stays refused."""
+    precision: Precision = "float32"
+    """Of the generator's arithmetic."""
+    batch: int = 8
+    """Slices translated at a time, over all devices."""
+    tile: int | None = None
+    """Largest side of the pieces that a slice is translated in, where memory is short."""
+
+    def run(self) -> None:
+        """Translate."""
+        choices = Choices(
+            to=self.to,
+            like=self.like,
+            seed=self.seed,
+            origin=self.origin,
+            kernel_tag=self.kernel_tag == "target",
+            date=self.date,
+            mixed=self.mixed,
+            allow_derived=self.allow_derived,
+        )
+        harmonizer = self.chosen.load(precision=self.precision, batch=self.batch, tile=self.tile)
+        count = harmonize_command(self.input, self.output, harmonizer, choices, tell)
+        print(f"{self.output}: {count} harmonized")

@@ -1,0 +1,27 @@
+"""``jaxharmo phantom``."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxharmo.data.manifest import in_words
+from jaxharmo.data.phantom import PhantomConfig, make_phantom
+from jaxharmo.journal import progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Phantom:
+    """Write a paired chest phantom as a shard set."""
+
+    shard_dir: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SHARD_DIR")]]
+    """Folder to write; a finished phantom of the same settings is kept."""
+    settings: Annotated[PhantomConfig, tyro.conf.arg(name="", prefix_name=False)] = PhantomConfig()
+
+    def run(self) -> None:
+        """Write it and say what it holds."""
+        manifest = make_phantom(
+            self.shard_dir, self.settings, lambda items, total: progress(items, total, "phantom")
+        )
+        print(in_words(self.shard_dir, manifest))

@@ -1,0 +1,48 @@
+"""``jaxharmo prepare``."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxharmo.data.manifest import in_words
+from jaxharmo.data.prepare import SKIPPED_NAME, Job, PrepareConfig, lost, prepare
+from jaxharmo.journal import tell
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prepare:
+    """CT series (DICOM, or NIfTI with a CSV of domains) -> slice shards and a manifest."""
+
+    dicom_dir: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DICOM_DIR")]]
+    """Folder searched for CT series, at any depth and under any file names."""
+    shard_dir: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SHARD_DIR")]]
+    """Folder to write: shards, dataset.json, skipped.csv, warnings.csv."""
+    settings: Annotated[PrepareConfig, tyro.conf.arg(name="", prefix_name=False)] = PrepareConfig()
+    labels: Path | None = None
+    """CSV with the domains of NIfTI volumes: columns file and domain, or kernel; see README."""
+    strict: bool = False
+    """Exit with 1 where a file was not used that the settings did not leave out."""
+    key_file: Path | None = None
+    """CSV to write who is behind the pseudonyms to; not among the shards."""
+    job: Annotated[Job, tyro.conf.arg(name="", prefix_name=False)] = Job()
+
+    def run(self) -> None:
+        """Prepare and say what was found."""
+        manifest = prepare(
+            self.dicom_dir,
+            self.shard_dir,
+            self.settings,
+            labels=self.labels,
+            key_file=self.key_file,
+            job=self.job,
+            report=tell,
+        )
+        if manifest is None:
+            return
+        print(in_words(self.shard_dir, manifest))
+        if self.strict and (count := lost(manifest)):
+            tell(f"error: {count} files not used, see {self.shard_dir / SKIPPED_NAME} (--strict)")
+            sys.exit(1)
