@@ -21,8 +21,8 @@ def get_config() -> Config:
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, domains=()),
-        optim=dataclasses.replace(config.optim, cosine_steps=700),
+        optim=dataclasses.replace(config.optim, cosine_steps=500),
         train=dataclasses.replace(
-            config.train, steps=700, batch_size=4, sample_every=350, checkpoint_every=100
+            config.train, steps=500, batch_size=4, sample_every=250, checkpoint_every=100
         ),
     )

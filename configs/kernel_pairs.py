@@ -43,7 +43,7 @@ def get_config() -> Config:
             latent_dim=0,
             mapping_width=32,
         ),
-        texture=TextureConfig(compare="changes", aggregation="mean"),
+        texture=TextureConfig(compare="changes", aggregation="noise"),
         loss=LossConfig(
             adversarial=0.0,
             style=0.0,

@@ -23,8 +23,11 @@ _CHANGE_MEMORY = 0.8
 """Short, because the generator changes."""
 _LARGEST_GAP = 1.0
 _LEAST_COUNT = 1e-9
-_LEAST_VARIANCE = 1e-3
-"""Of a logarithm between images of a domain; a cell is not trusted beyond 3 %."""
+_NOISE_MEMORY = 0.98
+_LEAST_NOISE = 1e-2
+"""Variance of a change of a logarithm; a cell is not trusted beyond 10 %."""
+_LEAST_RECENT = 0.3
+"""Count of changes of a pair, below which their mean is too old to compare with."""
 _LEAST_SHARE = 0.005
 """Of an image at a level; below it, levels count less."""
 
@@ -55,12 +58,16 @@ class Memory:
     change: Float[Array, "k k f"]
     """Of translations less those of their sources, by domains of source and target."""
     change_count: Float[Array, "k k"]
+    noise: Float[Array, "k k f"]
+    """Squared differences of a change and the mean change before it."""
+    noise_count: Float[Array, "k k"]
 
     @classmethod
     def empty(cls, domains: int, cells: int) -> "Memory":
         """Before the first image."""
-        shapes = ((domains, cells), (domains, cells), (domains,), (domains, domains, cells))
-        return cls(*(jnp.zeros(shape) for shape in (*shapes, (domains, domains))))
+        pairs = ((domains, domains, cells), (domains, domains))
+        shapes = ((domains, cells), (domains, cells), (domains,), *pairs, *pairs)
+        return cls(*(jnp.zeros(shape) for shape in shapes))
 
     @property
     def mean(self) -> Float[Array, "k f"]:
@@ -68,10 +75,21 @@ class Memory:
         return self.real / jnp.maximum(self.real_count, 1)[:, None]
 
     @property
-    def variance(self) -> Float[Array, "k f"]:
-        """Between the real images of each domain."""
+    def mean_change(self) -> Float[Array, "k k f"]:
+        """Of each pair of domains."""
+        return self.change / jnp.maximum(self.change_count, _LEAST_COUNT)[..., None]
+
+    @property
+    def anatomy(self) -> Float[Array, "k k f"]:
+        """Variance between real images, of both domains of a pair together."""
         square = self.real_square / jnp.maximum(self.real_count, 1)[:, None]
-        return jnp.maximum(square - jnp.square(self.mean), 0)
+        variance = jnp.maximum(square - jnp.square(self.mean), 0)
+        return variance[None] + variance[:, None]
+
+    @property
+    def change_noise(self) -> Float[Array, "k k f"]:
+        """Variance of the changes of each pair, about their mean."""
+        return self.noise / jnp.maximum(self.noise_count, _LEAST_COUNT)[..., None]
 
 
 @jax.tree_util.register_dataclass
@@ -82,24 +100,27 @@ class Gaps:
     cells: Cells
     """Half the squared gap of each cell."""
     variance: Cells
-    """Between images, source's and target's domain together."""
+    """Of the gap."""
     difference: Cells
     """Of the two domains."""
 
 
 def noise_weights(gaps: Gaps) -> Cells:
-    """Weights of cells that add up to 1: the inverse of their variance between images.
+    """Weights of cells that add up to 1: the inverse of the variance of their gap.
 
     Minimum-variance weights of the mean of independent measurements.
     """
-    weights = 1 / (gaps.variance + _LEAST_VARIANCE)
-    return weights / weights.sum(1, keepdims=True)
+    return _normalised(1 / (gaps.variance + _LEAST_NOISE))
 
 
 def separation_weights(gaps: Gaps) -> Cells:
-    """Weights that add up to 1: how well a cell separates the two domains, d'² = Δ² / σ²."""
-    weights = jnp.square(gaps.difference) + _LEAST_VARIANCE
-    weights /= gaps.variance + _LEAST_VARIANCE
+    """Weights that add up to 1: how well a change is seen above its noise, d'² = Δ² / σ²."""
+    return _normalised(
+        (jnp.square(gaps.difference) + _LEAST_NOISE) / (gaps.variance + _LEAST_NOISE)
+    )
+
+
+def _normalised(weights: Cells) -> Cells:
     return weights / weights.sum(1, keepdims=True)
 
 
@@ -137,6 +158,18 @@ def remember(
     described = described.reshape(len(source), -1, descriptor.cells)
     before, after, others = described[:, 0], described[:, 1], described[:, 2:]
 
+    def of_pairs(values: Float[Array, "k k f"]) -> Cells:
+        return jnp.einsum("bs,bt,stf->bf", first, second, values)
+
+    change = after - before
+    known = of_pairs((memory.change_count > _LEAST_RECENT).astype(jnp.float32)[..., None])
+    square = jnp.square(change - of_pairs(memory.mean_change)) * known
+
+    def add(sums: Float[Array, "k k f"], values: Cells, decay: float) -> Float[Array, "k k f"]:
+        return decay * sums + jnp.einsum("bs,bt,bf->stf", first, second, values)
+
+    count = add(memory.change_count[..., None], jnp.ones_like(known), _CHANGE_MEMORY)[..., 0]
+
     def real(of: Callable[[Array], Array]) -> Float[Array, "k f"]:
         return first.T @ of(before) + second.T @ of(others).sum(1)
 
@@ -144,8 +177,10 @@ def remember(
         _REAL_MEMORY * memory.real + real(lambda cells: cells),
         _REAL_MEMORY * memory.real_square + real(jnp.square),
         _REAL_MEMORY * memory.real_count + first.sum(0) + len(references) * second.sum(0),
-        _CHANGE_MEMORY * memory.change + jnp.einsum("bs,bt,bf->stf", first, second, after - before),
-        _CHANGE_MEMORY * memory.change_count + first.T @ second,
+        add(memory.change, change, _CHANGE_MEMORY),
+        count,
+        add(memory.noise, square, _NOISE_MEMORY),
+        add(memory.noise_count[..., None], known, _NOISE_MEMORY)[..., 0],
     )
 
 
@@ -165,13 +200,14 @@ def change_loss(
     description, the gap held fixed: measured on the sums and carried by the batch.
     """
     memory = jax.lax.stop_gradient(memory)
-    mean, variance = memory.mean, memory.variance
-    made = memory.change / jnp.maximum(memory.change_count, _LEAST_COUNT)[..., None]
+    mean = memory.mean
     wanted = mean[None] - mean[:, None]
-    gap = made - wanted
+    gap = memory.mean_change - wanted
     if descriptor.shares:
         gap = gap / ((mean[None] + mean[:, None]) / 2 + _LEAST_SHARE) * same_scanner[..., None]
     gap = jnp.clip(gap, -_LARGEST_GAP, _LARGEST_GAP)
+    # Kernels of one scanner show the same patients; scanners differ by those they show.
+    variance = memory.change_noise + (1 - same_scanner[..., None]) * memory.anatomy
     first, second = (jax.nn.one_hot(d, len(mean)) for d in (source_domain, target_domain))
 
     def of_sample(values: Float[Array, "k k f"]) -> Cells:
@@ -180,5 +216,5 @@ def change_loss(
     found = of_sample(gap)
     described = descriptor.describe(translation)
     cells = jnp.square(found) / 2 + found * (described - jax.lax.stop_gradient(described))
-    gaps = Gaps(cells, of_sample(variance[None] + variance[:, None]), of_sample(wanted))
+    gaps = Gaps(cells, of_sample(variance), of_sample(wanted))
     return aggregate(gaps).mean(), jnp.sqrt(jnp.square(found).mean())

@@ -54,7 +54,7 @@ def spectrum(_: TextureConfig) -> Descriptor:
     def describe(images: Images) -> Float[Array, "b f"]:
         return jnp.log(radial_power(images[..., 0], BANDS) + _LEAST_POWER)
 
-    return Descriptor(describe, BANDS, "mean")
+    return Descriptor(describe, BANDS, "noise")
 
 
 def histogram(_: TextureConfig) -> Descriptor:

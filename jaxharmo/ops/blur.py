@@ -7,18 +7,29 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+ALONG_BOTH = (1, 2)
 
-def binomial_blur(image: Float[Array, "b h w c"], dilation: int = 1) -> Float[Array, "b h w c"]:
-    """Weights 1, 2, 1 along rows and columns, ``dilation`` pixels apart, edges repeated."""
-    blurred: Array = _blur(image, dilation)
+
+def binomial_blur(
+    image: Float[Array, "b h w c"], dilation: int = 1, axes: tuple[int, ...] = ALONG_BOTH
+) -> Float[Array, "b h w c"]:
+    """Weights 1, 2, 1 along rows and columns, or one of them (``axes`` 2 and 1), edges repeated.
+
+    The weights are ``dilation`` pixels apart.
+    """
+    blurred: Array = _blur(image, dilation, axes)
     return blurred
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _blur(image: Float[Array, "b h w c"], dilation: int) -> Float[Array, "b h w c"]:
-    side = (dilation, dilation)
-    padded = jnp.pad(image, ((0, 0), side, side, (0, 0)), mode="edge")
-    return _spread(_spread(padded, 1, dilation), 2, dilation)
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _blur(
+    image: Float[Array, "b h w c"], dilation: int, axes: tuple[int, ...]
+) -> Float[Array, "b h w c"]:
+    margin = [(dilation, dilation) if axis in axes else (0, 0) for axis in range(image.ndim)]
+    blurred = jnp.pad(image, margin, mode="edge")
+    for axis in axes:
+        blurred = _spread(blurred, axis, dilation)
+    return blurred
 
 
 def _spread(x: Float[Array, "b h w c"], axis: int, dilation: int) -> Float[Array, "b i j c"]:
@@ -46,13 +57,15 @@ def _adjoint(x: Float[Array, "b h w c"], axis: int, dilation: int) -> Float[Arra
     return part(dilation, length + dilation) + at(low, 0) + at(high, length - 1)
 
 
-def _forward(image: Array, dilation: int) -> tuple[Array, None]:
-    return _blur(image, dilation), None
+def _forward(image: Array, dilation: int, axes: tuple[int, ...]) -> tuple[Array, None]:
+    return _blur(image, dilation, axes), None
 
 
-def _backward(dilation: int, _: None, cotangent: Array) -> tuple[Array]:
+def _backward(dilation: int, axes: tuple[int, ...], _: None, cotangent: Array) -> tuple[Array]:
     # What XLA derives from the padding and the slices takes ten times as long on a CPU.
-    return (_adjoint(_adjoint(cotangent, 2, dilation), 1, dilation),)
+    for axis in reversed(axes):
+        cotangent = _adjoint(cotangent, axis, dilation)
+    return (cotangent,)
 
 
 _blur.defvjp(_forward, _backward)

@@ -1,5 +1,6 @@
 """Intensities: Hounsfield units to the network's range and back."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
@@ -17,3 +18,13 @@ def denormalize(image: Float[Array, "..."], window: Window) -> Float[Array, "...
     """Map [-1, 1] linearly onto ``window`` in HU; values outside [-1, 1] are clipped."""
     low, high = window
     return (jnp.clip(image, -1.0, 1.0) + 1.0) * ((high - low) / 2.0) + low
+
+
+def in_whole_hu(image: Float[Array, "..."], window: Window) -> Float[Array, "..."]:
+    """Images in [-1, 1] as they are stored, in whole HU; the gradient passes as if unrounded.
+
+    Power at the highest frequencies is that of rounding alone, under soft kernels.
+    """
+    unit = 2.0 / (window[1] - window[0])
+    rounded = jnp.round((image + 1.0) / unit) * unit - 1.0
+    return image + jax.lax.stop_gradient(rounded - image)

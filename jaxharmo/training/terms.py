@@ -18,6 +18,7 @@ from jaxharmo.losses.descriptors import DESCRIPTORS
 from jaxharmo.losses.texture import domain_average, texture_grids, texture_loss
 from jaxharmo.losses.translation import cycle_loss, diversity, style_loss
 from jaxharmo.models.networks import Networks, Params
+from jaxharmo.ops.intensity import in_whole_hu
 
 Images = Float[Array, "b h w 1"]
 Metrics = dict[str, Float[Array, ""]]
@@ -157,7 +158,7 @@ def _changes(name: str, update: Update) -> Found:
     config, examples = update.config, update.examples
     descriptor = DESCRIPTORS[name](config.texture)
     loss, gap = change_loss(
-        update.fake,
+        in_whole_hu(update.fake, config.data.window),
         examples.source_domain,
         examples.target_domain,
         update.changes[name],
@@ -217,6 +218,7 @@ def remember_changes(
     """The running sums with a batch and its latent-guided translations added."""
     styles = build_guides(networks, config)["latent"](params, examples)
     fake = networks.translate(params, examples.source, to=styles.target, of=styles.source)
+    fake = in_whole_hu(fake, config.data.window)
     return {
         name: remember(
             memory,

@@ -102,26 +102,37 @@ def test_texture_is_the_features_of_every_band():
 
 def test_the_sums_are_decaying_means_of_descriptions():
     random = np.random.default_rng(0)
-    images = {name: random.normal(size=(4, 32, 32, 1)) for name in "abcd"}
+    images = {name: random.normal(size=(4, 32, 32, 1)) for name in "abcde"}
     domains = np.array([0, 1, 0, 1]), np.array([1, 1, 0, 0])
     descriptor = TABLE["spectrum"]
     memory = Memory.empty(2, BANDS)
-    for _ in range(2):
+    for translation in "de":
         memory = remember(
             memory,
             descriptor,
             *(jnp.asarray(images["a"]), domains[0]),
             (jnp.asarray(images["b"]), jnp.asarray(images["c"])),
-            *(domains[1], jnp.asarray(images["d"])),
+            *(domains[1], jnp.asarray(images[translation])),
         )
-    a, b, c, d = (np.asarray(descriptor.describe(jnp.asarray(images[n]))) for n in "abcd")
+    a, b, c, d, e = (np.asarray(descriptor.describe(jnp.asarray(images[n]))) for n in "abcde")
     real = [a[0], a[2], *b[2:], *c[2:]], [a[1], a[3], *b[:2], *c[:2]]
     for number in (0, 1):
         np.testing.assert_allclose(memory.mean[number], np.mean(real[number], 0), rtol=1e-4)
-        np.testing.assert_allclose(memory.variance[number], np.var(real[number], 0), atol=1e-2)
     counts = np.array([[1, 1], [1, 1]]) * (1 + 0.8)
     np.testing.assert_allclose(memory.change_count, counts, rtol=1e-5)
-    np.testing.assert_allclose(memory.change[0, 1], (1 + 0.8) * (d - a)[0], rtol=1e-3, atol=1e-4)
+    change = 0.8 * (d - a)[0] + (e - a)[0]
+    np.testing.assert_allclose(memory.change[0, 1], change, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(memory.change_noise[0, 1], (e - d)[0] ** 2, rtol=1e-3, atol=1e-4)
+    between = np.var(real[0], 0) + np.var(real[1], 0)
+    np.testing.assert_allclose(memory.anatomy[0, 1], between, atol=1e-2)
+
+
+def test_variance_is_that_of_the_change_whatever_the_images():
+    """A gain changes the power of every image alike, and noise that is added does not."""
+    alike = history("spectrum", lambda images: 0.5 * images).change_noise[0, 1]
+    mixed = history("spectrum", lambda images: images[::-1]).change_noise[0, 1]
+    assert alike.max() < 1e-6
+    assert mixed.min() > 1e-3
 
 
 def test_the_loss_is_the_aggregate_of_half_the_squared_gaps():
@@ -132,15 +143,36 @@ def test_the_loss_is_the_aggregate_of_half_the_squared_gaps():
     assert float(root) == pytest.approx(float(jnp.sqrt((gap**2).mean())), rel=1e-4)
 
 
+def test_cells_that_show_anatomy_count_less_between_scanners():
+    """Here the patients of the second domain differ from each other in one half of the bands."""
+    memory = history("spectrum", smooth)
+    half = BANDS // 2
+    spread = memory.real_square.at[:, half:].add(10 * memory.real_count[:, None])
+    memory = dataclasses.replace(memory, real_square=spread)
+    images = smooth(noise(99))
+    seen = {}
+    for name, same in (("one scanner", SAME), ("two", jnp.eye(2))):
+        kept = []
+
+        def aggregate(gaps, kept=kept):
+            kept.append(noise_weights(gaps)[0])
+            return gaps.cells.mean(1)
+
+        first, second = jnp.zeros(BATCH, int), jnp.ones(BATCH, int)
+        change_loss(images, first, second, memory, TABLE["spectrum"], aggregate, same)
+        seen[name] = float(kept[0][half:].sum())
+    assert seen["two"] < 0.05 < seen["one scanner"]
+
+
 def test_weights_add_up_to_one_and_follow_their_formulas():
     random = np.random.default_rng(0)
     variance, difference = jnp.asarray(random.uniform(0.1, 1, (2, 3, 8)))
     gaps = Gaps(jnp.asarray(random.uniform(0, 1, (3, 8))), variance, difference)
     noisy = np.asarray(noise_weights(gaps))
-    inverse = 1 / (np.asarray(variance) + 1e-3)
+    inverse = 1 / (np.asarray(variance) + 1e-2)
     np.testing.assert_allclose(noisy, inverse / inverse.sum(1, keepdims=True), rtol=1e-5)
     separating = np.asarray(separation_weights(gaps))
-    ratio = (np.asarray(difference) ** 2 + 1e-3) / (np.asarray(variance) + 1e-3)
+    ratio = (np.asarray(difference) ** 2 + 1e-2) / (np.asarray(variance) + 1e-2)
     np.testing.assert_allclose(separating, ratio / ratio.sum(1, keepdims=True), rtol=1e-5)
     np.testing.assert_allclose(AGGREGATIONS["max"](gaps), gaps.cells.max(1))
     np.testing.assert_allclose(AGGREGATIONS["noise"](gaps), (gaps.cells * noisy).sum(1), rtol=1e-5)

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxharmo.models.filters import FilterGenerator, Residual, filter_image, filter_reach
+from jaxharmo.models.filters import (
+    FilterGenerator,
+    Residual,
+    coarse,
+    diagonal,
+    filter_image,
+    filter_reach,
+    fine,
+)
 
 TERMS, WIDTH, SIDE, STYLE = 4, 3, 96, 5
 BINOMIAL = np.outer([1, 2, 1], [1, 2, 1]) / 16
@@ -36,9 +44,19 @@ def noise(scale=0.1):
     return scale * jax.random.normal(jax.random.key(0), (1, SIDE, SIDE, 1))
 
 
-def literal_filter(image, coefficients, dilation):
+def kernel_of(operator):
+    """Of the blur that it is twice of, less 1."""
+    if operator is diagonal:
+        checker = np.outer([-1, 2, -1], [-1, 2, -1]) / 16
+        return np.pad([[1.0]], 1) - checker
+    dilation = {fine: 1, coarse: 4}[operator]
     kernel = np.zeros((2 * dilation + 1,) * 2)
     kernel[::dilation, ::dilation] = BINOMIAL
+    return kernel
+
+
+def literal_filter(image, coefficients, operator):
+    kernel = kernel_of(operator)
     spread = lambda x: 2 * ndimage.correlate(x, kernel, mode="nearest") - x  # noqa: E731
     before, now, made = image, spread(image), np.zeros_like(image)
     for coefficient in coefficients:
@@ -47,27 +65,27 @@ def literal_filter(image, coefficients, dilation):
     return made
 
 
-@pytest.mark.parametrize("dilation", [1, 4])
-def test_filter_against_a_literal_recursion(dilation):
+@pytest.mark.parametrize("operator", [fine, coarse, diagonal])
+def test_filter_against_a_literal_recursion(operator):
     random = np.random.default_rng(0)
     coefficients, image = random.normal(size=(2, 5)), random.normal(size=(2, 24, 31, 1))
-    found = filter_image(jnp.asarray(image), jnp.asarray(coefficients), dilation)
+    found = filter_image(jnp.asarray(image), jnp.asarray(coefficients), operator)
     for number in range(2):
-        expected = literal_filter(image[number, ..., 0], coefficients[number], dilation)
+        expected = literal_filter(image[number, ..., 0], coefficients[number], operator)
         np.testing.assert_allclose(found[number, ..., 0], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("dilation", [1, 4])
-def test_gradient_of_the_filter_is_its_adjoint(dilation):
+@pytest.mark.parametrize("operator", [fine, coarse, diagonal])
+def test_gradient_of_the_filter_is_its_adjoint(operator):
     """It is linear in the image and in the coefficients."""
     random = np.random.default_rng(1)
     image, other, cotangent = random.normal(size=(3, 2, 24, 31, 1)).astype(np.float32)
     first, second = random.normal(size=(2, 2, 5)).astype(np.float32)
-    _, pull_back = jax.vjp(lambda x, c: filter_image(x, c, dilation), image, first)
+    _, pull_back = jax.vjp(lambda x, c: filter_image(x, c, operator), image, first)
     slope, slopes = pull_back(cotangent)
-    by_image = (filter_image(other, first, dilation) * cotangent).sum()
+    by_image = (filter_image(other, first, operator) * cotangent).sum()
     np.testing.assert_allclose((slope * other).sum(), by_image, rtol=1e-3)
-    by_coefficients = (filter_image(image, second, dilation) * cotangent).sum()
+    by_coefficients = (filter_image(image, second, operator) * cotangent).sum()
     np.testing.assert_allclose((slopes * second).sum(), by_coefficients, rtol=1e-3)
 
 
@@ -80,6 +98,16 @@ def test_the_gain_is_the_exponential_of_the_series(params):
     series = np.polynomial.chebyshev.chebval(2 * blur - 1, np.r_[-coefficients.sum(), coefficients])
     assert response.std() > 0.02
     np.testing.assert_allclose(response, np.exp(series), rtol=2e-3)
+
+
+def test_the_diagonal_filter_leaves_the_axes_alone(params):
+    style = jnp.full((1, STYLE), 0.5)
+    impulse = jnp.zeros((1, SIDE, SIDE, 1)).at[0, SIDE // 2, SIDE // 2].set(1.0)
+    response = np.abs(np.fft.fft2(apply(params, impulse, style, only="diagonal")[0, ..., 0]))
+    along = np.sin(np.pi * np.fft.fftfreq(SIDE)) ** 2
+    factor = 4.0 * 0.5 * float(params["diagonal"]["kernel"].sum())
+    assert abs(factor) > 0.1
+    np.testing.assert_allclose(response, np.exp(-2 * factor * np.outer(along, along)), rtol=2e-3)
 
 
 def test_opposite_styles_undo_each_other(params):

@@ -28,10 +28,18 @@ def test_blur_is_the_correlation_with_edges_repeated(dilation):
             np.testing.assert_allclose(found[number, ..., channel], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+def test_blur_along_one_axis(axis):
+    image = RANDOM.normal(size=(2, 12, 17, 1))
+    expected = ndimage.correlate1d(image, np.array([1, 2, 1]) / 4, axis, mode="nearest")
+    np.testing.assert_allclose(binomial_blur(jnp.asarray(image), 1, (axis,)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("axes", [(1, 2), (1,), (2,)])
 @pytest.mark.parametrize("dilation", [1, 2, 4])
-def test_gradient_of_the_blur_is_its_adjoint(dilation):
+def test_gradient_of_the_blur_is_its_adjoint(dilation, axes):
     image, cotangent = RANDOM.normal(size=(2, 2, 12, 17, 3)).astype(np.float32)
-    blurred, pull_back = jax.vjp(lambda x: binomial_blur(x, dilation), image)
+    blurred, pull_back = jax.vjp(lambda x: binomial_blur(x, dilation, axes), image)
     (slope,) = pull_back(cotangent)
     np.testing.assert_allclose((slope * image).sum(), (blurred * cotangent).sum(), rtol=1e-4)
 
