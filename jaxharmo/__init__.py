@@ -8,10 +8,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from jaxharmo.version import __version__
+
 if TYPE_CHECKING:
     from jaxharmo.harmonize.harmonizer import load
 
-__all__ = ["load"]
+__all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -187,7 +187,7 @@ def find_step(workdir: Path, step: int | None) -> int:
     """
     folder, checkpoints = workdir / FOLDER, Checkpoints(workdir)
     if not folder.is_dir():
-        raise InputError(f"{workdir}: no {FOLDER} in it; name a folder that train.py wrote")
+        raise InputError(f"{workdir}: no {FOLDER} in it; name the folder of a training run")
     if not checkpoints.steps:
         raise InputError(f"{folder}: no finished checkpoint; train first")
     if step is None:

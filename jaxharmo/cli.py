@@ -1,29 +1,39 @@
-"""The ``jaxharmo`` command: a table of sub-commands, each a module in ``jaxharmo/commands``."""
+"""The ``jaxharmo`` command: a table of sub-commands, each a module in ``jaxharmo/commands``.
+
+A module holds the class of its options, which has a ``run`` method. A module with a function
+``parse(args, prog)`` reads its arguments itself, because defaults depend on one of them.
+"""
 
 import sys
 from collections.abc import Mapping
 from functools import reduce
 from importlib import import_module
 from operator import or_
+from types import ModuleType
 from typing import Annotated, Any
 
 import tyro
 
 from jaxharmo import flags
 from jaxharmo.errors import InputError
+from jaxharmo.version import __version__
 
-COMMANDS: Mapping[str, str] = {
-    "phantom": "Phantom",
-    "prepare": "Prepare",
-    "domains": "Domains",
-    "harmonize": "Harmonize",
-    "export": "Export",
-    "profile": "Profile",
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "phantom": ("phantom", "Phantom"),
+    "prepare": ("prepare", "Prepare"),
+    "domains": ("domains", "Domains"),
+    "train": ("train", "Train"),
+    "eval": ("evaluate", "Evaluate"),
+    "harmonize": ("harmonize", "Harmonize"),
+    "export": ("export", "Export"),
+    "models": ("models", "Models"),
+    "domains-of": ("domains_of", "DomainsOf"),
+    "profile": ("profile", "Profile"),
 }
-"""Name, also of the module -> class of its options."""
+"""Name -> module and class of its options."""
 _DESCRIPTION = (
     "CT harmonization across scanners and reconstruction kernels. "
-    "Training and evaluation are train.py and eval.py. Research use; not a medical device."
+    "Research use; not a medical device."
 )
 
 
@@ -32,16 +42,31 @@ def main() -> None:
     flags.run(lambda: _parse(sys.argv[1:]).run())
 
 
+class _Version:
+    def run(self) -> None:
+        print(f"jaxharmo {__version__}")
+
+
 def _parse(args: list[str]) -> Any:
+    if args == ["--version"]:
+        return _Version()
     # To import the module of every command takes seconds; reading DICOM needs no JAX.
     if args and args[0] in COMMANDS:
-        return flags.parse(_options(args[0]), args[1:], prog=f"jaxharmo {args[0]}")
+        own = getattr(module(args[0]), "parse", None)
+        prog = f"jaxharmo {args[0]}"
+        return own(args[1:], prog) if own else flags.parse(options(args[0]), args[1:], prog=prog)
     if args and not args[0].startswith("-"):
         raise InputError(f"{args[0]}: no such command; there are {', '.join(COMMANDS)}")
-    kinds = [Annotated[_options(name), tyro.conf.subcommand(name)] for name in COMMANDS]
+    kinds = [Annotated[options(name), tyro.conf.subcommand(name)] for name in COMMANDS]
     command: Any = reduce(or_, kinds)
     return flags.parse(command, args, prog="jaxharmo", description=_DESCRIPTION)
 
 
-def _options(name: str) -> type:
-    return getattr(import_module(f"jaxharmo.commands.{name}"), COMMANDS[name])
+def module(name: str) -> ModuleType:
+    """The module of a sub-command."""
+    return import_module(f"jaxharmo.commands.{COMMANDS[name][0]}")
+
+
+def options(name: str) -> type:
+    """The class of a sub-command's options."""
+    return getattr(module(name), COMMANDS[name][1])

@@ -385,13 +385,13 @@ def read_config(workdir: Path) -> Config:
     """The config of the run in ``workdir``; ``InputError`` where there is none."""
     path = workdir / FILE_NAME
     if not path.is_file():
-        raise InputError(f"{workdir}: no {FILE_NAME} in it; name a folder that train.py wrote")
+        raise InputError(f"{workdir}: no {FILE_NAME} in it; name the folder of a training run")
     try:
         config = from_json(path.read_text(encoding="utf-8"))
     except (InputError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
     if not config.data.domains:
-        raise InputError(f"{path}: names no domains; it is not a config that train.py wrote")
+        raise InputError(f"{path}: names no domains; it is not the config of a training run")
     return config
 
 

@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import runpy
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,8 +24,6 @@ from jaxharmo.lock import locked
 from jaxharmo.training.loop import fit
 from jaxharmo.translator import load_translator
 
-DEMO = Path(__file__).parents[1] / "configs" / "demo.py"
-"""The config of who names none; never one of the same name in the working directory."""
 _MAY_CHANGE = tuple(
     f"train.{name}"
     for name in (
@@ -39,26 +35,6 @@ _MAY_CHANGE = tuple(
         "shard_state",
     )
 )
-
-
-def config_from_file(path: Path) -> Config:
-    """What ``get_config()`` of a Python file returns; ``InputError`` where there is none.
-
-    A config is code, and runs: name only those that you would run as a script.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such config; the project's own are in configs/")
-    # As a script may, a config may import its neighbours.
-    sys.path.insert(0, str(path.parent.absolute()))
-    try:
-        config = runpy.run_path(str(path)).get("get_config", lambda: None)()
-    except Exception as error:
-        raise InputError(f"{path}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
-    if not isinstance(config, Config):
-        raise InputError(f"{path}: has no get_config() that returns a jaxharmo Config")
-    return config
 
 
 def train_run(config: Config, workdir: Path, data: Path | None) -> int:

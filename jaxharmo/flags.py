@@ -6,7 +6,6 @@ import io
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import tyro
@@ -31,10 +30,10 @@ def parse(kind: Any, args: Sequence[str], **options: Any) -> Any:
         raise InputError(_first_sentence(complaint.getvalue())) from None
 
 
-def peek(args: Sequence[str], name: str) -> Path | None:
-    """The value of one path option, before the defaults of the others are known."""
+def peek(args: Sequence[str], name: str) -> str | None:
+    """The value of one option, before the defaults of the others are known."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument(name, dest="value", type=Path)
+    parser.add_argument(name, dest="value")
     try:
         return parser.parse_known_args(args)[0].value
     except argparse.ArgumentError as error:

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from jaxharmo.config import Config, DataConfig, check, from_json, read_config, to_json, write_config
+from jaxharmo.config_files import find_config, load_config, shipped_configs
 from jaxharmo.errors import InputError
-from jaxharmo.experiment import config_from_file
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_configs_are_consistent_and_survive_json(path):
-    config = check(config_from_file(path))
+    config = check(load_config(str(path)))
     assert from_json(to_json(config)) == config
 
 
@@ -86,11 +86,25 @@ def test_config_file_with_an_error(tmp_path, code):
     path = tmp_path / "wrong.py"
     path.write_text(code)
     with pytest.raises(InputError, match=r"wrong\.py: .*Error"):
-        config_from_file(path)
+        load_config(str(path))
 
 
 def test_config_file_without_get_config(tmp_path):
     path = tmp_path / "empty.py"
     path.write_text("x = 1\n")
     with pytest.raises(InputError, match="get_config"):
-        config_from_file(path)
+        load_config(str(path))
+
+
+def test_a_bare_name_is_a_shipped_config_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo", "demo.py", "mine.py"):
+        Path(name).write_text("raise SystemExit('it was run')\n")
+    assert find_config("demo").parent == CONFIGS[0].parent
+    assert shipped_configs() == [path.stem for path in CONFIGS]
+    assert find_config("demo.py") == Path("demo.py")
+    assert find_config("./mine.py") == Path("mine.py")
+    with pytest.raises(InputError, match=r"no shipped config 'mine'.*demo, kernel_pairs"):
+        find_config("mine")
+    with pytest.raises(InputError, match=r"\./demo2: no such config file"):
+        find_config("./demo2")

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "errors": -1,
     "clean_path": -1,
+    "version": -1,
     "isolation": 0,
     "lock": 0,
     "files": 0,
@@ -20,6 +21,7 @@ FLOORS = {
     "runtime": 1,
     "flags": 1,
     "checkpoint": 2,
+    "config_files": 2,
     "preemption": 2,
     "models": 2,
     "losses": 2,

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxharmo.config import TextureConfig, check
+from jaxharmo.config_files import DEMO, load_config
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.errors import InputError
-from jaxharmo.experiment import DEMO, config_from_file
 from jaxharmo.ops.glcm import GlcmConfig
 from jaxharmo.profiling.glcm import profile_glcm
 from jaxharmo.profiling.input import profile_input
@@ -61,8 +61,8 @@ class ProfileGlcm:
 class ProfileStep:
     """Compile time, speed by phase, utilisation, memory and collectives of the training step."""
 
-    config: Path = DEMO
-    """Python file with get_config(), which is run."""
+    config: str = DEMO
+    """Name of a shipped config, or path of a Python file with get_config(), which is run."""
     domains: int = 3
     """Domains where the config names none."""
     repeats: int = 10
@@ -78,7 +78,7 @@ class ProfileStep:
 
     def run(self) -> None:
         """Profile and print."""
-        config = check(config_from_file(self.config))
+        config = check(load_config(self.config))
         names = config.data.domains or tuple(map(str, range(self.domains)))
         data = dataclasses.replace(config.data, domains=names)
         figures = profile_step(
@@ -97,8 +97,8 @@ class ProfileInput:
 
     data: Path
     """Shard set."""
-    config: Path = DEMO
-    """Python file with get_config(), which is run."""
+    config: str = DEMO
+    """Name of a shipped config, or path of a Python file with get_config(), which is run."""
     batches: int = 50
     """Batches read at full speed, and again between steps."""
     step_seconds: float | None = None
@@ -110,7 +110,7 @@ class ProfileInput:
 
     def run(self) -> None:
         """Profile and print."""
-        config = check(config_from_file(self.config))
+        config = check(load_config(self.config))
         domains = choose_domains(read_manifest(self.data), config.data.domains)
         names = tuple(domain.name for domain in domains)
         data = dataclasses.replace(config.data, domains=names)

@@ -86,7 +86,7 @@ def read_evaluation(run: Path) -> Evaluation:
     folders = [path.parent for path in (run / "eval").glob("*/metrics.json")]
     numbered = [folder for folder in folders if folder.name.isdigit()]
     if not numbered:
-        raise InputError(f"{run}: holds no evaluation; run eval.py --workdir {run} first")
+        raise InputError(f"{run}: holds no evaluation; run jaxharmo eval --workdir {run} first")
     folder = max(numbered, key=lambda path: int(path.name))
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -99,7 +99,9 @@ def read_evaluation(run: Path) -> Evaluation:
             place = (row["source"], row["target"], row["slice"])
             rows.setdefault(row["method"], {})[place] = row
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder}: not an evaluation ({error}); run eval.py again") from error
+        raise InputError(
+            f"{folder}: not an evaluation ({error}); run jaxharmo eval again"
+        ) from error
     return Evaluation(f"{run.name}, step {folder.name}", metrics, rows)
 
 
@@ -134,7 +136,7 @@ def _check_alike(found: Sequence[Evaluation]) -> None:
         if other.metrics[name] != found[0].metrics[name]:
             raise InputError(
                 f"--compare: {found[0].name} and {other.name} were evaluated on unlike {name}; run "
-                "eval.py on both with the same data and settings"
+                "jaxharmo eval on both with the same data and settings"
             )
 
 

@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Callable
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from jaxharmo.harmonize.textures import Textures
+from jaxharmo.version import __version__
 
 Translate = Callable[[Float32[np.ndarray, "n h w"], str], Float[np.ndarray, "n h w"]]
 """Slices in HU and the name of their domain -> slices in HU."""
@@ -52,7 +52,7 @@ class Derivation:
     def text(self) -> str:
         """The whole of it in one sentence."""
         return (
-            f"CT harmonization by jaxharmo {tool_version()}, research use only, not for diagnosis: "
+            f"CT harmonization by jaxharmo {__version__}, research use only, not for diagnosis: "
             f"from {self.origin or 'unknown kernel'} to {self.to} (style: {self.style}); "
             f"model {self.model}, {self.precision}, SHA-256 {self.digest}"
         )
@@ -73,11 +73,3 @@ class Method:
     """Slices translated at a time."""
     needs_source: bool = False
     """Whether the source's domain must be one of ``domains``; it is guessed where it is not."""
-
-
-def tool_version() -> str:
-    """Version of this package."""
-    try:
-        return version("jaxharmo")
-    except PackageNotFoundError:
-        return "(from source)"

@@ -15,7 +15,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from jaxharmo.data.prepare.domains import clean, kernel_of
 from jaxharmo.data.prepare.pixels import padding_hu
-from jaxharmo.harmonize.derivation import Derivation, tool_version
+from jaxharmo.harmonize.derivation import Derivation
+from jaxharmo.version import __version__
 
 SERIES_NUMBER_OFFSET = 9000
 _SERIES_DESCRIPTION_LENGTH = 64
@@ -108,7 +109,7 @@ def _describe(derived: Dataset, source: Dataset, derivation: Derivation) -> None
     equipment.Manufacturer = "jaxharmo"
     if derivation.date:
         equipment.ContributionDateTime = derivation.date.strftime("%Y%m%d%H%M%S")
-    equipment.ContributionDescription = f"CT harmonization, jaxharmo {tool_version()}"
+    equipment.ContributionDescription = f"CT harmonization, jaxharmo {__version__}"
     earlier = derived.get("ContributingEquipmentSequence") or []
     derived.ContributingEquipmentSequence = Sequence([*earlier, equipment])
 

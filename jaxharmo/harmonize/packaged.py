@@ -33,6 +33,12 @@ def shipped() -> list[str]:
     return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{WEIGHTS_NAME}"))
 
 
+def card(name: str) -> str:
+    """What a shipped model is for, in one line: the first paragraph of its README.md."""
+    paragraphs = (PRETRAINED / name / "README.md").read_text(encoding="utf-8").split("\n\n")
+    return " ".join(paragraphs[1].split())
+
+
 def find_model(name: str | Path) -> Path:
     """The folder of a shipped model, or ``name`` itself where it is a folder.
 

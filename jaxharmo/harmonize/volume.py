@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from jaxharmo.data.prepare.pixels import SCALE, Pixels
 from jaxharmo.errors import InputError
-from jaxharmo.harmonize.derivation import Derivation, Method, tool_version
+from jaxharmo.harmonize.derivation import Derivation, Method
 from jaxharmo.harmonize.quality import Quality, as_lines, is_far
 from jaxharmo.harmonize.stream import overlapped
 from jaxharmo.harmonize.textures import looked_at
+from jaxharmo.version import __version__
 
 SIDECAR_VERSION = 1
 Report = Callable[[str], object]
@@ -190,7 +191,7 @@ def _sidecar(
 ) -> str:
     content = {
         "format_version": SIDECAR_VERSION,
-        "tool": f"jaxharmo {tool_version()}",
+        "tool": f"jaxharmo {__version__}",
         "model": derivation.model,
         "sha256": derivation.digest,
         "precision": derivation.precision,

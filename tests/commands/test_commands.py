@@ -67,7 +67,7 @@ def jaxharmo(*words):
 
 def test_prepare_starts_without_jax():
     """Its import takes seconds, and a helper's memory starts from what is imported."""
-    look = "import sys, jaxharmo.cli as c; c._options('prepare'); print('jax' in sys.modules)"
+    look = "import sys, jaxharmo.cli as c; c.options('prepare'); print('jax' in sys.modules)"
     assert start("-c", look) == (0, "False\n", "")
 
 
@@ -227,7 +227,9 @@ def test_help_of_the_scripts(command):
     assert not said
 
 
-@pytest.mark.parametrize("command", ["phantom", "prepare", "harmonize", "export"])
+@pytest.mark.parametrize(
+    "command", ["phantom", "prepare", "train", "eval", "harmonize", "export", "domains-of"]
+)
 def test_help_of_the_sub_commands(command):
     code, out, _ = jaxharmo(command, "--help")
     assert code == 0
@@ -250,6 +252,10 @@ def test_wrong_use_is_one_line(phantom, tmp_path):
     assert_one_line(run("train.py", "--train.stepz", "3"), "--train.stepz", "--train.steps")
     assert_one_line(run("train.py", "--train.steps", "many"), "--train.steps")
     assert_one_line(run("train.py", "--config", tmp_path / "no.py"), "no.py")
+    assert_one_line(run("train.py", "--config", "dmeo"), "dmeo", "demo", "lidc_texture")
+    assert_one_line(jaxharmo("profile", "step", "--config", "dmeo"), "dmeo", "demo")
+    assert_one_line(jaxharmo("domains-of", "no-such"), "no-such", "kernel-pairs")
+    assert_one_line(jaxharmo("domains-of", text), text, "config.json")
     assert_one_line(run("train.py", "--data", empty, "--workdir", tmp_path / "run"), empty)
     assert_one_line(run("train.py", *data, "--data.domains", "B99"), "B99", "B30f", "B70f")
     assert_one_line(run("train.py", *data, "--data.crop", "100"), "data.crop")

@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 TRAIN = ("train.py",)
 TRAIN_ONLY = (
     "-c",
-    "import train; from jaxharmo import flags; train.evaluate_run = lambda *_: 'no evaluation'; "
-    "flags.run(train.main)",
+    "import sys; from jaxharmo import flags; from jaxharmo.commands import train; "
+    "train.evaluate_run = lambda *_: 'no evaluation'; "
+    "flags.run(lambda: train.parse(sys.argv[1:], 'train.py').run())",
 )
 
 

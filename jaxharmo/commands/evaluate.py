@@ -1,0 +1,60 @@
+"""``jaxharmo eval``, and ``eval.py`` of a clone."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from jaxharmo import flags
+from jaxharmo.config import EvalConfig, read_config
+from jaxharmo.evaluation.compare import compare_runs
+from jaxharmo.experiment import evaluate_run
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Evaluate a checkpoint into RUN/eval/<step>/, or compare finished evaluations of runs.
+
+    Research use; not a medical device.
+    """
+
+    workdir: Path
+    """Folder of the training run."""
+    step: int | None = None
+    """Checkpoint; the newest if not given."""
+    split: Literal["train", "validation", "test"] | None = None
+    """Split to translate; eval.split if not given."""
+    data: Path | None = None
+    """Shard set; the one of the training if not given."""
+    eval: EvalConfig = EvalConfig()
+
+    def run(self) -> None:
+        """Evaluate and print the table."""
+        settings = dataclasses.replace(self.eval, split=self.split or self.eval.split)
+        print(evaluate_run(self.workdir, self.step, self.data, settings))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Put the newest evaluations of runs side by side, with tests paired by slice."""
+
+    compare: tuple[Path, ...]
+    """Folders of the runs; the others are compared with the first."""
+    output: Path = Path("comparison")
+    """Folder for comparison.html and comparison.csv."""
+
+    def run(self) -> None:
+        """Compare and print the table."""
+        print(compare_runs(self.compare, self.output))
+
+
+def parse(args: Sequence[str], prog: str) -> Evaluate | Compare:
+    """The options in ``args``, with the evaluation settings of the run as defaults."""
+    if any(word.split("=")[0] == "--compare" for word in args):
+        return flags.parse(Compare, args, prog=prog)
+    workdir = flags.peek(args, "--workdir")
+    settings = read_config(Path(workdir)).eval if workdir else EvalConfig()
+    default = Evaluate(workdir=Path(workdir) if workdir else tyro.MISSING, eval=settings)
+    return flags.parse(Evaluate, args, default=default, prog=prog)
