@@ -18,7 +18,7 @@ from jaxharmo.config_files import shipped_configs
 from jaxharmo.harmonize.packaged import PRETRAINED, shipped
 
 ROOT = Path(__file__).parents[2]
-FRONT_MATTER = ("README.md", "CHANGELOG.md", "CITATION.cff", "SECURITY.md")
+FRONT_MATTER = ("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md")
 
 
 def test_models_are_listed_with_their_domains():
