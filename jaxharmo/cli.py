@@ -39,7 +39,7 @@ _DESCRIPTION = (
 
 def main() -> None:
     """Parse the arguments and run the sub-command that they name."""
-    flags.run(lambda: _parse(sys.argv[1:]).run())
+    flags.run(lambda: parse(sys.argv[1:]).run())
 
 
 class _Version:
@@ -47,7 +47,8 @@ class _Version:
         print(f"jaxharmo {__version__}")
 
 
-def _parse(args: list[str]) -> Any:
+def parse(args: list[str]) -> Any:
+    """The sub-command that ``args`` name, with its options: an object with a method ``run``."""
     if args == ["--version"]:
         return _Version()
     # To import the module of every command takes seconds; reading DICOM needs no JAX.

@@ -22,7 +22,8 @@ class Prepare:
     """Folder to write: shards, dataset.json, skipped.csv, warnings.csv."""
     settings: Annotated[PrepareConfig, tyro.conf.arg(name="", prefix_name=False)] = PrepareConfig()
     labels: Path | None = None
-    """CSV with the domains of NIfTI volumes: columns file and domain, or kernel; see README."""
+    """CSV with the domains of NIfTI volumes: columns file and domain (or kernel, manufacturer
+    and model), and optionally patient and acquisition."""
     strict: bool = False
     """Exit with 1 where a file was not used that the settings did not leave out."""
     key_file: Path | None = None
