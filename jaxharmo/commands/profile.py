@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from jaxharmo.config import TextureConfig, check
-from jaxharmo.config_files import DEMO, load_config
+from jaxharmo.commands.chosen_config import ChosenConfig
+from jaxharmo.config import TextureConfig
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.errors import InputError
 from jaxharmo.ops.glcm import GlcmConfig
@@ -61,8 +61,9 @@ class ProfileGlcm:
 class ProfileStep:
     """Compile time, speed by phase, utilisation, memory and collectives of the training step."""
 
-    config: str = DEMO
-    """Name of a shipped config, or path of a Python file with get_config(), which is run."""
+    chosen: Annotated[ChosenConfig, tyro.conf.arg(name="", prefix_name=False)] = dataclasses.field(
+        default_factory=ChosenConfig
+    )
     domains: int = 3
     """Domains where the config names none."""
     repeats: int = 10
@@ -78,11 +79,8 @@ class ProfileStep:
 
     def run(self) -> None:
         """Profile and print."""
-        config = check(load_config(self.config))
-        names = config.data.domains or tuple(map(str, range(self.domains)))
-        data = dataclasses.replace(config.data, domains=names)
         figures = profile_step(
-            dataclasses.replace(config, data=data),
+            self.chosen.load(tuple(map(str, range(self.domains)))),
             repeats=self.repeats,
             phases=self.phases,
             compile_only=self.compile_only,
@@ -97,8 +95,9 @@ class ProfileInput:
 
     data: Path
     """Shard set."""
-    config: str = DEMO
-    """Name of a shipped config, or path of a Python file with get_config(), which is run."""
+    chosen: Annotated[ChosenConfig, tyro.conf.arg(name="", prefix_name=False)] = dataclasses.field(
+        default_factory=ChosenConfig
+    )
     batches: int = 50
     """Batches read at full speed, and again between steps."""
     step_seconds: float | None = None
@@ -110,14 +109,12 @@ class ProfileInput:
 
     def run(self) -> None:
         """Profile and print."""
-        config = check(load_config(self.config))
-        domains = choose_domains(read_manifest(self.data), config.data.domains)
-        names = tuple(domain.name for domain in domains)
-        data = dataclasses.replace(config.data, domains=names)
+        wanted = self.chosen.settings.data.domains
+        domains = choose_domains(read_manifest(self.data), wanted)
         figures = profile_input(
             self.data,
             domains,
-            dataclasses.replace(config, data=data),
+            self.chosen.load(tuple(domain.name for domain in domains)),
             batches=self.batches,
             step_seconds=self.step_seconds,
             trace=self.trace,
