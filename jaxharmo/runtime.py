@@ -4,7 +4,7 @@ import dataclasses
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,11 @@ def is_alone() -> bool:
     return not jax.distributed.is_initialized()
 
 
-def make_mesh() -> Mesh:
-    """All devices of all processes in a row, along the axis ``data``."""
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """Devices in a row, along the axis ``data``: those given, or all of all processes."""
+    count = jax.device_count() if devices is None else len(devices)
     # Explicit axes, the default, refuse the indexing by domain in a sharded batch.
-    return jax.make_mesh((jax.device_count(),), (DATA,), axis_types=(AxisType.Auto,))
+    return jax.make_mesh((count,), (DATA,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

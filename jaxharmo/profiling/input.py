@@ -13,11 +13,8 @@ from jaxharmo.config import Config
 from jaxharmo.data.manifest import Domain
 from jaxharmo.data.pipeline import grouped, training_batches
 from jaxharmo.data.shards import SliceSource
-from jaxharmo.models.networks import build
-from jaxharmo.runtime import make_mesh, replicated, to_global
-from jaxharmo.training.optim import build_optimizers
-from jaxharmo.training.state import init_state
-from jaxharmo.training.step import build_step
+from jaxharmo.runtime import make_mesh, to_global
+from jaxharmo.training.program import step_program
 
 SLICES_OF_AN_EXAMPLE = 3
 _SINGLE_READS = 200
@@ -97,13 +94,9 @@ def _idle(seconds: float) -> Callable:
 
 
 def _step(config: Config, batch) -> Callable:
-    mesh, networks = make_mesh(), build(config)
-    optimizers = build_optimizers(config.optim, networks.__dataclass_fields__)
-    everywhere = replicated(mesh)
-    state = jax.jit(lambda: init_state(networks, optimizers, config), out_shardings=everywhere)()
-    step = jax.jit(
-        build_step(networks, optimizers, config), donate_argnums=0, out_shardings=everywhere
-    )
+    mesh = make_mesh()
+    program = step_program(config, mesh)
+    state, step = program.start(), program.step
     state, metrics = jax.block_until_ready(step(state, to_global(mesh, batch)))
 
     def run(batch) -> None:

@@ -1,10 +1,8 @@
 """``jaxharmo profile step``: where the time of a training step goes, and what it asks for."""
 
 import contextlib
-import re
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,17 +14,13 @@ from jax.experimental.compilation_cache import compilation_cache
 from jaxharmo.config import Config
 from jaxharmo.data.pipeline import Batch, grouped
 from jaxharmo.errors import InputError
-from jaxharmo.models.networks import Networks, build
-from jaxharmo.profiling.flops import step_flops
+from jaxharmo.hlo import read_program
 from jaxharmo.profiling.timing import measure_device, time_calls
-from jaxharmo.runtime import make_mesh, replicated, to_global
-from jaxharmo.training.optim import Optimizers, build_optimizers
-from jaxharmo.training.state import TrainState, init_state, update_average
-from jaxharmo.training.step import build_step, build_updates, prepare_inputs
-
-_COLLECTIVE = re.compile(
-    r"\b(all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
-)
+from jaxharmo.runtime import make_mesh, to_global
+from jaxharmo.training.flops import step_flops
+from jaxharmo.training.program import Memory, StepProgram, step_program
+from jaxharmo.training.state import TrainState, update_average
+from jaxharmo.training.step import build_updates, prepare_inputs
 
 
 def profile_step(
@@ -39,9 +33,10 @@ def profile_step(
 ) -> dict:
     """Profile the step of ``config`` on random slices, over all devices.
 
-    ``flops`` counts the networks' operations in one step (``profiling.flops``); ``utilization`` is
+    ``flops`` counts the networks' operations in one step (``training.flops``); ``utilization`` is
     what that makes of the measured rate of a matrix product in the compute dtype. Memory is a
     device's: ``state_bytes`` stays, ``peak_bytes`` is all that the compiled step holds at once.
+    ``collectives`` are those of one call, by kind.
     ``phases`` times the parts of a step one by one, each compiled alone, so that their sum is not
     quite the step; ``optimizer`` is contained in the four updates. ``compile_only`` stops before
     anything is run. ``trace`` is a folder for a profiler trace of one call.
@@ -51,28 +46,23 @@ def profile_step(
         raise InputError(
             f"--repeats must be at least 1, the batch must divide by {mesh.size} devices"
         )
-    networks = build(config)
-    optimizers = build_optimizers(config.optim, networks.__dataclass_fields__)
-    everywhere = replicated(mesh)
-    start = jax.jit(lambda: init_state(networks, optimizers, config), out_shardings=everywhere)
+    program = step_program(config, mesh)
     stride = config.train.steps_per_dispatch
     host_batch = next(grouped(iter([random_batch(config)] * stride), stride))
     batch = to_global(mesh, host_batch)
 
     def compile_step() -> tuple[Any, float]:
         before = time.perf_counter()
-        step = jax.jit(
-            build_step(networks, optimizers, config), donate_argnums=0, out_shardings=everywhere
-        )
-        compiled = step.lower(jax.eval_shape(start), batch).compile()
+        compiled = step_program(config, mesh).lower().compile()
         return compiled, time.perf_counter() - before
 
     with _empty_compilation_cache():
         _, cold = compile_step()
         jax.clear_caches()
         step, cached = compile_step()
-    memory = step.memory_analysis()
-    flops = step_flops(networks, config)
+    memory = Memory.of(step)
+    flops = step_flops(program.networks, config)
+    collectives = read_program(step.as_text() or "").collectives
     figures = {
         "device": f"{jax.local_devices()[0].platform}: {jax.local_devices()[0].device_kind}",
         "devices": mesh.size,
@@ -87,14 +77,14 @@ def profile_step(
         "seconds_compile": cold,
         "seconds_compile_cached": cached,
         "flops": flops,
-        "state_bytes": memory.argument_size_in_bytes if memory else None,
-        "temporary_bytes": memory.temp_size_in_bytes if memory else None,
-        "peak_bytes": _peak_bytes(memory) if memory else None,
-        "collectives": dict(Counter(_COLLECTIVE.findall(step.as_text() or ""))),
+        "state_bytes": memory.arguments if memory else None,
+        "temporary_bytes": memory.temporaries if memory else None,
+        "peak_bytes": memory.peak if memory else None,
+        "collectives": {kind: found.count for kind, found in collectives.items()},
     }
     if compile_only:
         return figures
-    state, seconds = start(), []
+    state, seconds = program.start(), []
     for _ in range(repeats + 1):
         before = time.perf_counter()
         state, metrics = step(state, batch)
@@ -116,7 +106,7 @@ def profile_step(
     }
     if phases:
         one = to_global(mesh, random_batch(config))
-        timed = _time_phases(state, one, networks, optimizers, config, repeats)
+        timed = _time_phases(state, one, program, config, repeats)
         timed["input"] = time_calls(lambda: to_global(mesh, host_batch), repeats=repeats).median
         figures["milliseconds"] = {name: 1e3 * value for name, value in timed.items()}
     return figures
@@ -125,12 +115,12 @@ def profile_step(
 def _time_phases(
     state: TrainState,
     batch: dict[str, jax.Array],
-    networks: Networks,
-    optimizers: Optimizers,
+    program: StepProgram,
     config: Config,
     repeats: int,
 ) -> dict[str, float]:
     """Seconds of the parts of a step, by name."""
+    optimizers = program.optimizers
 
     def seconds(function: Callable, *inputs: Any) -> float:
         return time_calls(jax.jit(function), *inputs, repeats=repeats).median
@@ -140,7 +130,7 @@ def _time_phases(
 
     inputs = jax.jit(prepare)(state.step, batch)._replace(changes=state.changes)
     timed = {"windowing, latents": seconds(prepare, state.step, batch)}
-    for name, update in build_updates(networks, optimizers, config).items():
+    for name, update in build_updates(program.networks, optimizers, config).items():
         timed[name] = seconds(update, state.params, state.opt_state, inputs)
     timed["average"] = seconds(
         lambda ema, params: update_average(ema, params, config.optim.ema), state.ema, state.params
@@ -153,12 +143,6 @@ def _time_phases(
         state.opt_state,
     )
     return timed
-
-
-def _peak_bytes(memory: Any) -> int:
-    """Arguments, results and temporaries; results that take an argument's place count once."""
-    held = memory.argument_size_in_bytes + memory.output_size_in_bytes
-    return held - memory.alias_size_in_bytes + memory.temp_size_in_bytes
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,17 @@ from jaxharmo.data.pipeline import Batch, grouped
 from jaxharmo.errors import InputError, Preempted
 from jaxharmo.journal import Journal, progress, tell
 from jaxharmo.losses.changes import Memory
-from jaxharmo.models.networks import build
 from jaxharmo.preemption import Preemption
 from jaxharmo.runtime import (
     gather,
     is_main_process,
     make_mesh,
-    place_state,
-    replicated,
     to_global,
     wait_for_all,
 )
-from jaxharmo.training.optim import build_optimizers
+from jaxharmo.training.program import step_program
 from jaxharmo.training.samples import build_sample_grid
-from jaxharmo.training.state import TrainState, init_state
-from jaxharmo.training.step import build_step
+from jaxharmo.training.state import TrainState
 from jaxharmo.training.terms import Metrics
 
 BatchesFrom = Callable[[int], Iterator[Batch]]
@@ -73,19 +68,11 @@ def _train(
     batch_size = config.train.batch_size
     if batch_size % mesh.size:
         raise InputError(f"--train.batch-size {batch_size} does not divide by {mesh.size} devices")
-    networks = build(config)
-    optimizers = build_optimizers(config.optim, networks.__dataclass_fields__)
-    start = partial(init_state, networks, optimizers, config)
-    placed = place_state(mesh, jax.eval_shape(start), shard=config.train.shard_state)
-    train_step = jax.jit(
-        build_step(networks, optimizers, config),
-        donate_argnums=0,
-        out_shardings=(placed, replicated(mesh)),
-    )
-    sample_grid = build_sample_grid(networks, config, sources)
+    program = step_program(config, mesh)
+    sample_grid = build_sample_grid(program.networks, config, sources)
     rhythm, last = config.train, config.train.steps
     first = checkpoints.find_sound()
-    state = jax.jit(start, out_shardings=placed)()
+    state = program.start()
     if first:
         state = _merge(**checkpoints.restore(first, _parts(state)))
         tell(f"going on from step {first}")
@@ -96,7 +83,7 @@ def _train(
     stride = rhythm.steps_per_dispatch
     batches = grouped(batches_from(first), stride)
     batch = to_global(mesh, next(batches))
-    run_step = train_step.lower(state, batch).compile()
+    run_step = program.lower().compile()
     preemption.begin()
     metrics: Metrics = {}
     clock = _Clock(batch_size)

@@ -10,10 +10,10 @@ from jaxharmo.config import TextureConfig
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.models.networks import build
 from jaxharmo.ops.glcm import PUBLISHED, GlcmConfig
-from jaxharmo.profiling import flops as network_flops
 from jaxharmo.profiling.glcm import forward_flops, profile_glcm
 from jaxharmo.profiling.input import profile_input
 from jaxharmo.profiling.step import profile_step
+from jaxharmo.training import flops as network_flops
 
 
 @pytest.fixture(autouse=True)

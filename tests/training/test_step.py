@@ -12,7 +12,7 @@ from small import STEERED, TINY, make_batch, replace
 
 from jaxharmo.models.networks import build, init
 from jaxharmo.ops.intensity import normalize
-from jaxharmo.profiling.flops import forward_flops, step_flops
+from jaxharmo.training.flops import forward_flops, step_flops
 from jaxharmo.training.objectives import discriminator_objective
 from jaxharmo.training.optim import build_optimizers
 from jaxharmo.training.state import init_state
