@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "models": ("models", "Models"),
     "domains-of": ("domains_of", "DomainsOf"),
     "profile": ("profile", "Profile"),
+    "plan": ("plan", "Plan"),
 }
 """Name -> module and class of its options."""
 _DESCRIPTION = (
