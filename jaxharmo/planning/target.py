@@ -45,8 +45,6 @@ def absent_devices(machine: Machine) -> Sequence[Any]:
     """
     kind = machine.card.kind
     check_compiler(kind)
-    # Of this size, their warnings are about devices that they do not find.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The devices of this machine have no part in it.
     jax.config.update("jax_platforms", "cpu")
     try:

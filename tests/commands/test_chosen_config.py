@@ -58,6 +58,18 @@ def test_what_makes_no_sense_is_refused(parsed, words, named):
         parsed("profile", "step", *words).what.chosen.load(("A",))
 
 
+def test_a_plan_takes_them_too(parsed):
+    command = parsed("plan", "--on", "h100:8", "--data.crop", "256", "--variants")
+    assert (command.on, command.variants, command.largest_batch) == ("h100:8", True, False)
+    assert command.chosen.settings.data.crop == 256
+    with pytest.raises(InputError, match="--on"):
+        parsed("plan")
+    with pytest.raises(InputError, match="h100:0: no such machine"):
+        parsed("plan", "--on", "h100:0").run()
+    with pytest.raises(InputError, match="batch-size 4 does not divide over 8 devices"):
+        parsed("plan", "--on", "h100:8").run()
+
+
 def test_options_reach_the_profile(parsed, monkeypatch, tmp_path, capsys):
     seen = {}
     profile = "jaxharmo.commands.profile.profile_step"
