@@ -24,6 +24,7 @@ DISAGREEMENT = 2.0
 """Factor between compiled and counted operations above which a plan warns."""
 _OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|[Rr]an out of memory")
 _USED = re.compile(r"Used (\d+(?:\.\d+)?)([KMG]) of (\d+(?:\.\d+)?)([KMG])")
+_ALLOCATED = re.compile(r"Allocation \(size=(\d+)\)")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 Tell = Callable[[str], None]
 
@@ -134,10 +135,8 @@ def plan_step(config: Config, machine: Machine, devices: Sequence[Any]) -> dict:
     except jax.errors.JaxRuntimeError as error:
         if not _OUT_OF_MEMORY.search(str(error)):
             raise
-        # A TPU's compiler gives up where memory is short, and says by how much.
-        used = _USED.search(str(error))
-        needed = float(used[1]) * _UNITS[used[2]] if used else None
-        return {"fits": False, "peak_bytes": needed, "usable_bytes": usable}
+        # A TPU's compiler gives up where memory is short.
+        return {"fits": False, "peak_bytes": _needed(str(error)), "usable_bytes": usable}
     seconds = time.perf_counter() - started
     memory = Memory.of(compiled)
     assert memory, "compilers for accelerators tell of memory"
@@ -175,6 +174,14 @@ def plan_step(config: Config, machine: Machine, devices: Sequence[Any]) -> dict:
         },
         "warnings": warnings(done.operations, counted),
     }
+
+
+def _needed(complaint: str) -> float | None:
+    """Bytes at least, of a compiler that found no memory; None where it does not say."""
+    if used := _USED.search(complaint):
+        return float(used[1]) * _UNITS[used[2]]
+    one = _ALLOCATED.search(complaint)
+    return float(one[1]) if one else None
 
 
 def _of_one_step(program: Program, steps: int) -> Program:

@@ -55,7 +55,10 @@ def _step(figures: dict) -> Iterator[str]:
 def _fits(figures: dict) -> str:
     peak = figures["peak_bytes"]
     needs = _size(peak) if peak else "more"
-    return f"{'fits' if figures['fits'] else 'DOES NOT FIT'}: needs {needs}"
+    if figures["fits"]:
+        return f"fits: needs {needs}"
+    # Of a compiler that gave up, the first allocation that was too large.
+    return f"DOES NOT FIT: needs {'' if 'estimate' in figures else 'at least '}{needs}"
 
 
 def _difference(changed: dict, figures: dict) -> str:
