@@ -22,6 +22,8 @@ _TPU_ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-1",
     "TPU_WORKER_HOSTNAMES": "localhost",
+    # A TPU has one process at a time; where none is used, plans may run side by side.
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 _CHIPS_OF_A_HOST = (2, 2, 1)
 
