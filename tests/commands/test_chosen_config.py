@@ -5,16 +5,15 @@ import sys
 
 import pytest
 
-from jaxharmo.cli import _parse
-from jaxharmo.errors import InputError
 from jaxharmo.config_files import load_config
+from jaxharmo.errors import InputError
 
 
 @pytest.fixture
 def parsed(monkeypatch):
     def parse(*words):
         monkeypatch.setattr(sys, "argv", ["jaxharmo", *words])
-        return _parse(list(words))
+        return parse(list(words))
 
     return parse
 
