@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from jaxharmo import cli
 from jaxharmo.config_files import load_config
 from jaxharmo.errors import InputError
 
@@ -13,7 +14,7 @@ from jaxharmo.errors import InputError
 def parsed(monkeypatch):
     def parse(*words):
         monkeypatch.setattr(sys, "argv", ["jaxharmo", *words])
-        return parse(list(words))
+        return cli.parse(list(words))
 
     return parse
 
@@ -23,7 +24,7 @@ def test_the_config_gives_the_defaults_and_options_replace_them(parsed, words):
     config = "configs/lidc_texture.py"
     command = parsed("profile", *words, "--config", config, "--data.crop", "256").what
     published = load_config(command.chosen.config)
-    assert command.chosen.config.name == "lidc_texture.py"
+    assert command.chosen.config == config
     assert command.chosen.settings.data.crop == 256
     assert command.chosen.settings.model == published.model
     assert command.chosen.settings.train == published.train
@@ -31,7 +32,7 @@ def test_the_config_gives_the_defaults_and_options_replace_them(parsed, words):
 
 def test_the_demo_where_no_config_is_named(parsed):
     command = parsed("profile", "step", "--train.compute-dtype", "bfloat16").what
-    assert command.chosen.config.name == "demo.py"
+    assert command.chosen.config == "demo"
     assert command.chosen.settings.train.compute_dtype == "bfloat16"
     assert command.chosen.load(("A", "B")).data.domains == ("A", "B")
 
@@ -46,7 +47,7 @@ def test_domains_of_the_config_come_first(parsed):
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("--config", "nowhere.py"), "nowhere.py: no such config"),
+        (("--config", "nowhere.py"), "nowhere.py: no such config file"),
         (("--data.crop", "100"), "--data.crop must be a power of two"),
         (("--train.compute-dtype", "half"), "--train.compute-dtype"),
         (("--train.nothing", "1"), "--train.nothing"),
