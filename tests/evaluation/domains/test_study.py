@@ -3,16 +3,15 @@
 import contextlib
 import csv
 import dataclasses
-import importlib
 import io
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
 from jaxharmo import flags
 from jaxharmo.commands.domains import Domains
+from jaxharmo.commands.train import Train
 from jaxharmo.config import Config
 from jaxharmo.data.manifest import choose_domains, read_manifest, write_manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
@@ -88,12 +87,10 @@ def test_all_files_are_written(studied):
     assert page.count("<section>") == page.count("</section>") == 8
 
 
-def test_training_takes_the_proposal(studied, collection, monkeypatch):
+def test_training_takes_the_proposal(studied, collection):
     content = json.loads((studied[1] / "domains.json").read_text())
     assert len(content["domains"]) == 4
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))
-    train = importlib.import_module("train").Train
-    chosen = flags.parse(train, content["arguments"], default=train(settings=Config()))
+    chosen = flags.parse(Train, content["arguments"], default=Train(settings=Config()))
     domains = choose_domains(read_manifest(collection), chosen.settings.data.domains)
     assert [domain.name for domain in domains] == content["domains"]
 
