@@ -10,6 +10,7 @@ gradient is that of the translations of the batch alone.
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -158,17 +159,13 @@ def remember(
     described = described.reshape(len(source), -1, descriptor.cells)
     before, after, others = described[:, 0], described[:, 1], described[:, 2:]
 
-    def of_pairs(values: Float[Array, "k k f"]) -> Cells:
-        return jnp.einsum("bs,bt,stf->bf", first, second, values)
-
+    of_pairs = partial(_of_pairs, first, second)
     change = after - before
     known = of_pairs((memory.change_count > _LEAST_RECENT).astype(jnp.float32)[..., None])
     square = jnp.square(change - of_pairs(memory.mean_change)) * known
 
     def add(sums: Float[Array, "k k f"], values: Cells, decay: float) -> Float[Array, "k k f"]:
         return decay * sums + jnp.einsum("bs,bt,bf->stf", first, second, values)
-
-    count = add(memory.change_count[..., None], jnp.ones_like(known), _CHANGE_MEMORY)[..., 0]
 
     def real(of: Callable[[Array], Array]) -> Float[Array, "k f"]:
         return first.T @ of(before) + second.T @ of(others).sum(1)
@@ -178,10 +175,17 @@ def remember(
         _REAL_MEMORY * memory.real_square + real(jnp.square),
         _REAL_MEMORY * memory.real_count + first.sum(0) + len(references) * second.sum(0),
         add(memory.change, change, _CHANGE_MEMORY),
-        count,
+        _CHANGE_MEMORY * memory.change_count + first.T @ second,
         add(memory.noise, square, _NOISE_MEMORY),
         add(memory.noise_count[..., None], known, _NOISE_MEMORY)[..., 0],
     )
+
+
+def _of_pairs(
+    first: Float[Array, "b k"], second: Float[Array, "b k"], values: Float[Array, "k k f"]
+) -> Cells:
+    """The values of every sample's pair of domains, which are one-hot."""
+    return jnp.einsum("bs,bt,stf->bf", first, second, values)
 
 
 def change_loss(
@@ -209,12 +213,9 @@ def change_loss(
     # Kernels of one scanner show the same patients; scanners differ by those they show.
     variance = memory.change_noise + (1 - same_scanner[..., None]) * memory.anatomy
     first, second = (jax.nn.one_hot(d, len(mean)) for d in (source_domain, target_domain))
-
-    def of_sample(values: Float[Array, "k k f"]) -> Cells:
-        return jnp.einsum("bs,bt,stf->bf", first, second, values)
-
-    found = of_sample(gap)
+    of_pairs = partial(_of_pairs, first, second)
+    found = of_pairs(gap)
     described = descriptor.describe(translation)
     cells = jnp.square(found) / 2 + found * (described - jax.lax.stop_gradient(described))
-    gaps = Gaps(cells, of_sample(variance), of_sample(wanted))
+    gaps = Gaps(cells, of_pairs(variance), of_pairs(wanted))
     return aggregate(gaps).mean(), jnp.sqrt(jnp.square(found).mean())
