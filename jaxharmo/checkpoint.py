@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 
 from orbax.checkpoint import v1 as ocp
 
+from jaxharmo.console import message
 from jaxharmo.errors import InputError
 from jaxharmo.files import make_folder, write_text
-from jaxharmo.journal import tell
 from jaxharmo.runtime import agree, is_alone, is_main_process, process
 
 FOLDER = "checkpoints"
@@ -67,7 +67,7 @@ class Checkpoints:
             return []
         return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdecimal())
 
-    def find_sound(self, report: Callable[[str], None] = tell) -> int:
+    def find_sound(self, report: Callable[[str], None] = message) -> int:
         """Step of the newest undamaged checkpoint, the same for all processes; 0: there is none.
 
         Damaged ones are reported, and set aside as ``<step>.damaged`` by the job that trains.

@@ -1,8 +1,9 @@
-"""A run from start to verdict: shards and config in, checkpoints and a report out."""
+"""A run from start to end: shards and config in, checkpoints and a report out."""
 
 import contextlib
 import dataclasses
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from jaxharmo import config as configs
 from jaxharmo import runtime
 from jaxharmo.checkpoint import has_checkpoints
 from jaxharmo.config import Config, check, read_config, write_config
+from jaxharmo.console import track
 from jaxharmo.data.manifest import Domain, choose_domains, read_manifest
 from jaxharmo.data.phantom import make_phantom
 from jaxharmo.data.pipeline import Share, sample_sources, training_batches
@@ -19,9 +21,9 @@ from jaxharmo.evaluation.methods import Guidance, guidances
 from jaxharmo.evaluation.slices import DomainSlices
 from jaxharmo.evaluation.verdict import verdict_table
 from jaxharmo.files import make_folder
-from jaxharmo.journal import progress
 from jaxharmo.lock import locked
 from jaxharmo.training.loop import fit
+from jaxharmo.training.metrics_writer import METRICS, SAMPLES
 from jaxharmo.translator import load_translator
 
 _MAY_CHANGE = tuple(
@@ -38,7 +40,7 @@ _MAY_CHANGE = tuple(
 
 
 def train_run(config: Config, workdir: Path, data: Path | None) -> int:
-    """Train in ``workdir``, going on where an earlier call stopped; returns the last step.
+    """Train in ``workdir``, from the newest checkpoint if there is one; returns the last step.
 
     Raises ``InputError`` where the folder holds a run of another config; else as ``fit`` does.
     """
@@ -49,9 +51,9 @@ def train_run(config: Config, workdir: Path, data: Path | None) -> int:
 
 
 def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
-    shards = data or (Path(config.data.shards) if config.data.shards else workdir / "phantom")
+    shards = data or (Path(config.data.shards) if config.data.shards else _phantom(workdir))
     if not data and not config.data.shards and runtime.is_main_process():
-        make_phantom(shards, progress=lambda items, total: progress(items, total, "phantom"))
+        make_phantom(shards, progress=lambda items, total: track(items, total, "phantom", "slice"))
     runtime.wait_for_all("shards")
     domains = choose_domains(read_manifest(shards), config.data.domains)
     names = tuple(domain.name for domain in domains)
@@ -87,7 +89,7 @@ def evaluate_run(
     data: Path | None = None,
     settings: configs.EvalConfig | None = None,
 ) -> str:
-    """Evaluate a checkpoint into ``RUN/eval/<step>/``; returns the table of its verdict.
+    """Evaluate a checkpoint into ``RUN/eval/<step>/``; returns its table and where results are.
 
     One process does it, on the devices it has, also after a training on several.
     """
@@ -103,7 +105,32 @@ def evaluate_run(
     make_folder(output.parent)
     with locked(output.with_name(f"{output.name}.lock"), "this evaluation"):
         metrics = evaluate(guide, shards, config, output, model=model)
-    return f"{verdict_table(metrics)}\n{output / 'report.html'}"
+    return f"{verdict_table(metrics)}\n\n{_results(workdir, output)}"
+
+
+def next_command(workdir: Path) -> str:
+    """The command that a user of the run in ``workdir`` is likely to need next."""
+    data = read_config(workdir).data
+    if Path(data.shards) == _phantom(workdir).absolute():
+        return "jaxharmo prepare DICOM_DIR SHARDS, to train on your own images"
+    words = ("jaxharmo", "harmonize", "--workdir", str(workdir), "--to", data.domains[0])
+    return f"{shlex.join(words)} DICOM_SERIES OUTPUT"
+
+
+def _phantom(workdir: Path) -> Path:
+    """The shard set of a run that was given none."""
+    return workdir / "phantom"
+
+
+def _results(workdir: Path, output: Path) -> str:
+    places = {
+        "open first": output / "report.html",
+        "figures": output / "metrics.json",
+        "losses": workdir / METRICS,
+        "pictures": workdir / SAMPLES,
+    }
+    lines = [f"  {what:11} {path}" for what, path in places.items() if path.exists()]
+    return "\n".join([f"results in {workdir}:", *lines])
 
 
 @contextlib.contextmanager

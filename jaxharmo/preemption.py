@@ -8,8 +8,8 @@ from types import FrameType
 import jax
 from jax.experimental import multihost_utils
 
+from jaxharmo.console import message
 from jaxharmo.errors import Preempted
-from jaxharmo.journal import tell
 
 _NOTHING_LOST = "SIGTERM: stopped; nothing is lost, run the same command again"
 
@@ -71,7 +71,7 @@ class Preemption:
         """In a thread: the interpreter writes the number of a signal when it comes."""
         while signals := os.read(reader, 64):
             if signal.SIGTERM in signals and not self._begun:
-                tell(_NOTHING_LOST)
+                message(_NOTHING_LOST)
                 os._exit(0)
         os.close(reader)
 

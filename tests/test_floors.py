@@ -18,7 +18,7 @@ FLOORS = {
     "hlo": 0,
     "ops": 0,
     "config": 1,
-    "journal": 1,
+    "console": 1,
     "runtime": 1,
     "flags": 1,
     "checkpoint": 2,

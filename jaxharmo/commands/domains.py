@@ -1,14 +1,15 @@
 """``jaxharmo domains``."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from jaxharmo.console import message, track
 from jaxharmo.evaluation.domains import StudyConfig, study_domains
 from jaxharmo.evaluation.domains.report import verdict
-from jaxharmo.journal import progress, tell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +29,12 @@ class Domains:
             self.shard_dir,
             output,
             self.settings,
-            lambda items, total: progress(items, total, "domains"),
+            lambda items, total: track(items, total, "domains", "slice"),
         )
         print("\n".join(verdict(study.effects)))
         print(f"a domain should be one {study.best}" if study.best else "too few patients to judge")
         for warning in study.proposal.warnings:
-            tell(f"warning: {warning}")
-        print(f"to train on: {study.proposal.arguments}")
+            message(f"warning: {warning}")
         print(output / "report.html")
+        shards = shlex.quote(str(self.shard_dir))
+        message(f"next: jaxharmo train --data {shards} {study.proposal.arguments}")

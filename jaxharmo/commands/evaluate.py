@@ -1,6 +1,7 @@
 """``jaxharmo eval``, and ``eval.py`` of a clone."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,8 +10,9 @@ import tyro
 
 from jaxharmo import flags
 from jaxharmo.config import EvalConfig, read_config
+from jaxharmo.console import message
 from jaxharmo.evaluation.compare import compare_runs
-from jaxharmo.experiment import evaluate_run
+from jaxharmo.experiment import evaluate_run, next_command
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,12 +30,18 @@ class Evaluate:
     """Split to translate; eval.split if not given."""
     data: Path | None = None
     """Shard set; the one of the training if not given."""
+    print_config: bool = False
+    """Print the settings of the evaluation, as JSON, and do nothing else."""
     eval: EvalConfig = EvalConfig()
 
     def run(self) -> None:
         """Evaluate and print the table."""
         settings = dataclasses.replace(self.eval, split=self.split or self.eval.split)
-        print(evaluate_run(self.workdir, self.step, self.data, settings))
+        if self.print_config:
+            print(json.dumps(dataclasses.asdict(settings), indent=2, ensure_ascii=False))
+        else:
+            print(evaluate_run(self.workdir, self.step, self.data, settings))
+            message(f"next: {next_command(self.workdir)}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

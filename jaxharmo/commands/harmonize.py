@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import tyro
 
 from jaxharmo.commands.chosen_model import ChosenModel
+from jaxharmo.console import message
 from jaxharmo.harmonize.command import Choices, harmonize_command
-from jaxharmo.journal import tell
 from jaxharmo.translator import Precision
 
 
@@ -64,5 +64,5 @@ class Harmonize:
             allow_derived=self.allow_derived,
         )
         harmonizer = self.chosen.load(precision=self.precision, batch=self.batch, tile=self.tile)
-        count = harmonize_command(self.input, self.output, harmonizer, choices, tell)
+        count = harmonize_command(self.input, self.output, harmonizer, choices, message)
         print(f"{self.output}: {count} harmonized")

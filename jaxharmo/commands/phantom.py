@@ -1,14 +1,15 @@
 """``jaxharmo phantom``."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from jaxharmo.console import message, track
 from jaxharmo.data.manifest import in_words
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
-from jaxharmo.journal import progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,9 @@ class Phantom:
     def run(self) -> None:
         """Write it and say what it holds."""
         manifest = make_phantom(
-            self.shard_dir, self.settings, lambda items, total: progress(items, total, "phantom")
+            self.shard_dir,
+            self.settings,
+            lambda items, total: track(items, total, "phantom", "slice"),
         )
         print(in_words(self.shard_dir, manifest))
+        message(f"next: jaxharmo train --data {shlex.quote(str(self.shard_dir))}")

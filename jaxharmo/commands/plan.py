@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from jaxharmo.commands.chosen_config import ChosenConfig
-from jaxharmo.journal import tell
+from jaxharmo.commands.chosen_config import ChosenConfig, parse_with_config
+from jaxharmo.console import message
 from jaxharmo.planning.machines import find_machine
 from jaxharmo.planning.plan import plan
 from jaxharmo.planning.report import lines
@@ -43,8 +44,13 @@ class Plan:
             machine,
             variants=self.variants,
             largest_batch=self.largest_batch,
-            tell=tell,
+            report=message,
         )
         print("\n".join(lines(figures)))
         if self.json:
             self.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def parse(args: Sequence[str], prog: str) -> Any:
+    """The options in ``args``, with the values of the chosen config as defaults."""
+    return parse_with_config(Plan, args, prog)

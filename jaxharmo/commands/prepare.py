@@ -1,15 +1,16 @@
 """``jaxharmo prepare``."""
 
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from jaxharmo.console import message
 from jaxharmo.data.manifest import in_words
 from jaxharmo.data.prepare import SKIPPED_NAME, Job, PrepareConfig, lost, prepare
-from jaxharmo.journal import tell
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,11 +40,14 @@ class Prepare:
             labels=self.labels,
             key_file=self.key_file,
             job=self.job,
-            report=tell,
+            report=message,
         )
         if manifest is None:
             return
         print(in_words(self.shard_dir, manifest))
+        message(f"next: jaxharmo domains {shlex.quote(str(self.shard_dir))}")
         if self.strict and (count := lost(manifest)):
-            tell(f"error: {count} files not used, see {self.shard_dir / SKIPPED_NAME} (--strict)")
+            message(
+                f"error: {count} files not used, see {self.shard_dir / SKIPPED_NAME} (--strict)"
+            )
             sys.exit(1)

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from jaxharmo.commands.chosen_config import ChosenConfig
+from jaxharmo import flags
+from jaxharmo.commands.chosen_config import ChosenConfig, parse_with_config
 from jaxharmo.config import TextureConfig
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.errors import InputError
@@ -136,6 +138,16 @@ class Profile:
     def run(self) -> None:
         """Run the profile that was named."""
         self.what.run()
+
+
+_WITH_CONFIG = {"step": ProfileStep, "input": ProfileInput}
+
+
+def parse(args: Sequence[str], prog: str) -> Any:
+    """The profile that ``args`` name, with its options."""
+    if args and args[0] in _WITH_CONFIG:
+        return parse_with_config(_WITH_CONFIG[args[0]], args[1:], f"{prog} {args[0]}")
+    return flags.parse(Profile, args, prog=prog)
 
 
 def _print_figures(figures: dict, path: Path | None) -> None:

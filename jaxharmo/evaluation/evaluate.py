@@ -41,6 +41,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from jaxharmo.config import Config
+from jaxharmo.console import Progress, message
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.cache import kept_sample
 from jaxharmo.evaluation.clock import Clock
@@ -71,7 +72,6 @@ from jaxharmo.evaluation.scores import (
     score,
 )
 from jaxharmo.evaluation.slices import DomainSlices, open_domains, open_training
-from jaxharmo.journal import tell
 
 FORMAT_VERSION = 2
 
@@ -86,7 +86,7 @@ def evaluate(
     output: Path,
     *,
     model: str,
-    report: Callable[[str], None] = tell,
+    report: Callable[[str], None] = message,
 ) -> dict:
     """Evaluate every ordered pair of domains, write ``output`` and return what is in metrics.json.
 
@@ -129,14 +129,22 @@ class _Evaluation:
         assert all(sized), "a domain has at least one slice"
         if not all(map(self._real.shows_lung, self._domains)):
             self._sampler.roi = "body"
-        samples = {domain.name: self._sample(domain) for domain in self._domains}
+        total = sum(len(domain.chosen) for domain in self._domains)
+        with Progress("measuring", total, "slice", self._report) as progress:
+            samples = {domain.name: self._sample(domain, progress) for domain in self._domains}
         densities = {domain.name: target_density(self._real, domain) for domain in self._domains}
-        pairs = [
-            self._pair(source, target, samples, densities[target.name])
+        ordered = [
+            (source, target)
             for source in self._domains
             for target in self._domains
             if source is not target and target.name in self._targets
         ]
+        total = sum(len(source.chosen) for source, _ in ordered)
+        with Progress("translating", total, "slice", self._report) as progress:
+            pairs = [
+                self._pair(source, target, samples, densities[target.name], progress)
+                for source, target in ordered
+            ]
         with self._clock("statistics"):
             floors = {name: floor(sample, self._settings) for name, sample in samples.items()}
         metrics = self._metrics(samples, floors, pairs)
@@ -145,16 +153,16 @@ class _Evaluation:
         self._report(self._clock.line())
         return written
 
-    def _sample(self, domain: DomainSlices) -> Sample:
-        self._report(f"measuring {domain.name}: {len(domain.chosen)} slices")
+    def _sample(self, domain: DomainSlices, progress: Progress) -> Sample:
         sample, found = kept_sample(
             self._shards,
             domain,
             self._sampler.description,
-            lambda: self._real.sample(domain, self._sampler),
+            lambda: self._real.sample(domain, self._sampler, progress.advance),
         )
         if found:
-            self._report(f"  features of {domain.name} found in {self._shards.name}/features")
+            progress.skip(len(domain.chosen))
+            self._report(f"features of {domain.name} found in {self._shards.name}/features")
         return sample
 
     def _pair(
@@ -163,14 +171,16 @@ class _Evaluation:
         target: DomainSlices,
         samples: dict[str, Sample],
         density: dict[str, float],
+        progress: Progress,
     ) -> PairResult:
-        self._report(f"translating {source.name} → {target.name}")
         before, wanted = samples[source.name], samples[target.name]
         paired = any(target.twin(source, number) is not None for number in source.chosen)
         with self._clock("baselines"):
             fitted = self._baselines.methods(source.name, target.name, paired=paired)
         methods = [*self._models(source.name, target.name), *fitted]
-        trials, example = self._stream.run(source, target, methods, before, wanted)
+        trials, example = self._stream.run(
+            source, target, methods, before, wanted, progress.advance
+        )
         with self._clock("statistics"):
             trials = {name: _with_distance(trial, wanted) for name, trial in trials.items()}
             scores = self._scores(trials, wanted)

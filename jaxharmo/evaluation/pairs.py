@@ -7,7 +7,7 @@ features; images are gone once they are measured.
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -78,14 +78,17 @@ class RealSlices:
                 return True
         return False
 
-    def sample(self, domain: DomainSlices, sampler: Sampler) -> Sample:
-        """Features of the chosen slices as they are."""
+    def sample(
+        self, domain: DomainSlices, sampler: Sampler, advance: Callable[[int], object]
+    ) -> Sample:
+        """Features of the chosen slices as they are; ``advance`` counts the finished ones."""
         parts = []
         for numbers in chunks(domain.chosen, domain.grids):
             looks = self.looks(domain, numbers)
             patches = sampler.uniform_patches(looks)
             images = [seen.hu for seen in looks]
             parts.append(_measured(sampler, domain, numbers, looks, patches, images))
+            advance(len(numbers))
         return joined(parts)
 
 
@@ -105,11 +108,12 @@ class Stream:
         methods: Sequence[Method],
         before: Sample,
         wanted: Sample,
+        advance: Callable[[int], object],
     ) -> tuple[dict[str, Trial], Example]:
         """Trials by method, ``before`` and ``ceiling`` among them, and pictures of one slice.
 
         ``before`` and ``wanted`` are the features of the real slices of both domains. The ceiling
-        is there only where slices are paired.
+        is there only where slices are paired. ``advance`` counts the finished slices.
         """
         rows: dict[str, list[Row]] = {
             name: [] for name in (BEFORE, *(m.name for m in methods), CEILING)
@@ -151,6 +155,7 @@ class Stream:
                     truths[index],
                     target,
                 )
+            advance(len(numbers))
         assert example is not None, "a domain has at least one slice"
         titles = {method.name: method.title for method in methods}
         trials = {BEFORE: Trial(TITLES[BEFORE], rows[BEFORE], before)} | {

@@ -19,17 +19,16 @@ def overlapped(
     finish: Callable[[int, Item, Result], object],
     *,
     batch: int,
-    done: Callable[[int], object] = lambda number: None,
+    advance: Callable[[int], object] = lambda count: None,
 ) -> None:
     """``finish(i, item, result)`` for every i below ``count``, in threads, as ``read(i)`` is.
 
     ``compute`` runs here, on batches; meanwhile the next batch is read and the one before
-    finished, so at most three are in memory. ``done`` is told the number finished after every
-    batch. The first exception stops all and is raised.
+    finished, so at most three are in memory. ``advance`` counts the finished items. The first
+    exception stops all and is raised.
     """
     reading: deque[Future] = deque()
     finishing: deque[Future] = deque()
-    finished = 0
     # Silent here, as threads that each silence warnings would undo it for one another.
     with quiet(), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         try:
@@ -42,16 +41,14 @@ def overlapped(
                 results = compute(items)
                 while finishing:
                     finishing.popleft().result()
-                    finished += 1
-                done(finished)
+                    advance(1)
                 finishing.extend(
                     pool.submit(finish, number, item, result)
                     for number, item, result in zip(numbers, items, results, strict=True)
                 )
             while finishing:
                 finishing.popleft().result()
-                finished += 1
-            done(finished)
+                advance(1)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

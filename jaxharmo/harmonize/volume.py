@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
+from jaxharmo.console import Progress
 from jaxharmo.data.prepare.pixels import SCALE, Pixels
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.derivation import Derivation, Method
@@ -93,21 +93,13 @@ def harmonize_volume(
     quality = Quality(len(volume), method.textures)
     with (
         volume.writing(destination, derivation) as writer,
-        tqdm(total=len(volume), unit="slice", disable=None) as bar,
+        Progress("translating", len(volume), "slice", report) as progress,
     ):
-        told = 0
 
         def finish(number: int, item: tuple[Any, Pixels], hu: Float[np.ndarray, "h w"]) -> None:
             payload, pixels = item
             quality.add(number, pixels.hu, hu, pixels.padding)
             writer.write(number, payload, hu)
-
-        def done(number: int) -> None:
-            nonlocal told
-            bar.update(number - bar.n)
-            if bar.disable and number - told >= 10 * method.batch:
-                report(f"{number} of {len(volume)} slices")
-                told = number
 
         overlapped(
             len(volume),
@@ -115,7 +107,7 @@ def harmonize_volume(
             lambda items: _translated(method, [pixels for _, pixels in items], start),
             finish,
             batch=method.batch,
-            done=done,
+            advance=progress.advance,
         )
         figures = quality.summary(derivation.to)
         warnings = [*volume.remarks, *_warnings(method, known, start, volume.spacing, figures)]

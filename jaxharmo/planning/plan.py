@@ -26,24 +26,24 @@ _OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|[Rr]an out of memory")
 _USED = re.compile(r"Used (\d+(?:\.\d+)?)([KMG]) of (\d+(?:\.\d+)?)([KMG])")
 _ALLOCATED = re.compile(r"Allocation \(size=(\d+)\)")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def plan(
-    config: Config, machine: Machine, *, variants: bool, largest_batch: bool, tell: Tell
+    config: Config, machine: Machine, *, variants: bool, largest_batch: bool, report: Report
 ) -> dict:
-    """Figures of the step of ``config`` on ``machine``; ``tell`` hears what is being compiled.
+    """Figures of the step of ``config`` on ``machine``; ``report`` gets a line a compilation.
 
     Bytes are those of one device, operations and collectives those of one step. ``variants`` adds
     ``variants``, the same with one choice changed each; ``largest_batch`` adds the largest batch
-    that fits. Raises ``InputError``, before anything
-    is compiled, where the devices do not divide the batch, or the compiler is missing.
+    that fits. Raises ``InputError``, before it compiles, where the devices do not divide the
+    batch, or the compiler is missing.
     """
     check_divides(config, machine)
     devices = absent_devices(machine)
 
     def compiled(name: str, changed: Config) -> dict:
-        tell(f"compiling {name} for {machine.name}")
+        report(f"compiling {name} for {machine.name}")
         return plan_step(changed, machine, devices)
 
     figures = {

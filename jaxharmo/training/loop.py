@@ -1,4 +1,4 @@
-"""The training loop: restore, then step, tell and save until the run is done."""
+"""The training loop: restore, then step, log and save until the run is done."""
 
 import dataclasses
 import math
@@ -13,9 +13,9 @@ import numpy as np
 
 from jaxharmo.checkpoint import Checkpoints
 from jaxharmo.config import Config
+from jaxharmo.console import Progress, message
 from jaxharmo.data.pipeline import Batch, grouped
 from jaxharmo.errors import InputError, Preempted
-from jaxharmo.journal import Journal, progress, tell
 from jaxharmo.losses.changes import Memory
 from jaxharmo.preemption import Preemption
 from jaxharmo.runtime import (
@@ -25,13 +25,14 @@ from jaxharmo.runtime import (
     to_global,
     wait_for_all,
 )
+from jaxharmo.training.metrics_writer import MetricsWriter
 from jaxharmo.training.program import step_program
 from jaxharmo.training.samples import build_sample_grid
 from jaxharmo.training.state import TrainState
 from jaxharmo.training.terms import Metrics
 
 BatchesFrom = Callable[[int], Iterator[Batch]]
-"""Number of the first batch -> batches; a run that goes on skips what it has seen."""
+"""Number of the first batch -> batches; a resumed run skips those it has used."""
 
 
 def fit(
@@ -75,21 +76,26 @@ def _train(
     state = program.start()
     if first:
         state = _merge(**checkpoints.restore(first, _parts(state)))
-        tell(f"going on from step {first}")
+        message(f"resuming from step {first}")
     if first >= last:
         return first
     if config.train.shard_state:
-        tell(f"state: {_shares(state)}")
+        message(f"state: {_shares(state)}")
     stride = rhythm.steps_per_dispatch
     batches = grouped(batches_from(first), stride)
     batch = to_global(mesh, next(batches))
+    shown = is_main_process()
+    if shown:
+        message("compiling the training step")
     run_step = program.lower().compile()
     preemption.begin()
     metrics: Metrics = {}
     clock = _Clock(batch_size)
-    with Journal(workdir, first) if is_main_process() else nullcontext() as journal:
-        steps = range(first + stride, last + 1, stride)
-        for step in progress(steps, last // stride, "training", first // stride):
+    with (
+        MetricsWriter(workdir, first) if shown else nullcontext() as writer,
+        Progress("training", last, "step", done=first, shown=shown) as progress,
+    ):
+        for step in range(first + stride, last + 1, stride):
             before = metrics
             state, metrics = run_step(state, batch)
             if step < last:
@@ -98,21 +104,22 @@ def _train(
             _read(step - stride, before, checkpoints)
             checkpoints.raise_failure()
             stopped = preemption.reached(step // stride)
-            told = step % rhythm.log_every == 0 or step in (stride, last)
+            logged = step % rhythm.log_every == 0 or step in (stride, last)
             saved = step % rhythm.checkpoint_every == 0 or step == last or stopped
             drawn = step % rhythm.sample_every == 0 or step == last
-            values = _read(step, metrics, checkpoints) if told or saved else {}
-            if journal and told:
-                journal.scalars(step, values | clock.read(step))
+            values = _read(step, metrics, checkpoints) if logged or saved else {}
+            if writer and logged:
+                writer.scalars(step, values | clock.read(step))
             if drawn:
                 average = gather(mesh, state.ema)
-                if journal:
-                    journal.picture(step, "translations", sample_grid(average))
+                if writer:
+                    writer.picture(step, "translations", sample_grid(average))
             if saved:
                 checkpoints.save(step, _parts(state))
             if stopped:
                 checkpoints.wait()
                 raise Preempted(f"SIGTERM: step {step} is saved; run the same command again")
+            progress.advance(stride)
     return last
 
 

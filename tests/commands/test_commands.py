@@ -104,12 +104,12 @@ def trained(phantom, tmp_path_factory):
         process.send_signal(signal.SIGKILL)
     code, out, said = start(*train_words(phantom, workdir, 6))
     assert code == 0, said
-    assert re.search(r"going on from step [24]", said)
-    return workdir, out
+    assert re.search(r"resuming from step [24]", said)
+    return workdir, out, said
 
 
 def test_a_killed_run_goes_on_to_the_end(trained):
-    workdir, _ = trained
+    workdir, *_ = trained
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines]
     assert steps == [1, 2, 3, 4, 5, 6]
@@ -117,26 +117,40 @@ def test_a_killed_run_goes_on_to_the_end(trained):
     assert list((workdir / "samples").glob("*.png"))
 
 
+def test_a_stage_without_a_terminal_is_one_line(trained):
+    _, _, said = trained
+    stages = [line.split(":")[0] for line in said.splitlines() if re.search(r": \d+/\d+ ", line)]
+    assert stages == ["training", "measuring", "translating"]
+
+
 def test_training_ends_with_a_verdict_on_every_pair(trained):
-    workdir, out = trained
+    workdir, out, said = trained
     for source, target in ((a, b) for a in "357" for b in "357" if a != b):
         assert re.search(rf"B{source}0f → .*B{target}0f", out)
-    page = (workdir / "eval" / "6" / "report.html").read_text()
+    report = workdir / "eval" / "6" / "report.html"
+    assert re.search(rf"open first +{re.escape(str(report))}\n", out)
+    last = said.splitlines()[-1]
+    assert last.startswith(
+        f"next: jaxharmo harmonize --workdir {workdir} --to 'PHANTOM Ellipse -- "
+    )
+    page = report.read_text()
     assert page.count("data:image/png;base64,") > 6
     metrics = json.loads((workdir / "eval" / "6" / "metrics.json").read_text())
     assert len(metrics["pairs"]) == 6
 
 
 def test_evaluation_of_another_step_and_split(trained):
-    workdir, _ = trained
+    workdir, *_ = trained
     code, out, said = start("eval.py", "--workdir", workdir, "--step", 4, "--split", "validation")
     assert code == 0, said
     assert str(workdir / "eval" / "4" / "report.html") in out
+    stages = [line.split(":")[0] for line in said.splitlines() if re.search(r": \d+/\d+ ", line)]
+    assert stages == ["measuring", "translating"]
     assert_one_line(run("eval.py", "--workdir", workdir, "--step", 5), "4, 6")
 
 
 def test_harmonize_writes_a_series(trained, tmp_path):
-    workdir, _ = trained
+    workdir, *_ = trained
     write_series(tmp_path / "in", slices=3)
     target = "PHANTOM Ellipse -- B30f"
     words = ("harmonize", "--workdir", workdir, "--to", target, tmp_path / "in", tmp_path / "out")
@@ -173,7 +187,7 @@ def test_harmonize_writes_a_series(trained, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_batch_goes_on_to_the_end(trained, tmp_path):
-    workdir, _ = trained
+    workdir, *_ = trained
     for name in "abc":
         write_series(tmp_path / "in" / name, slices=5, series=name)
     model = tmp_path / "model"
@@ -206,7 +220,7 @@ def test_a_killed_batch_goes_on_to_the_end(trained, tmp_path):
 
 @pytest.mark.slow
 def test_export_of_one_translation(trained, tmp_path):
-    workdir, _ = trained
+    workdir, *_ = trained
     words = ("export", "--workdir", workdir, "--to", "PHANTOM Ellipse -- B50f")
     code, _, said = jaxharmo(*words, tmp_path / "b50f.stablehlo")
     assert code == 0, said
@@ -214,7 +228,7 @@ def test_export_of_one_translation(trained, tmp_path):
 
 
 def test_another_config_in_the_same_folder_is_refused(trained, phantom):
-    workdir, _ = trained
+    workdir, *_ = trained
     words = [*train_words(phantom, workdir, 6), "--model.style-dim", "9"]
     assert_one_line(run(*words), workdir, "model.style_dim")
 

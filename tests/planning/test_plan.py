@@ -87,7 +87,7 @@ def test_a_batch_that_does_not_divide_is_refused_before_anything_is_compiled(mon
     monkeypatch.setattr(planning, "absent_devices", lambda machine: pytest.fail("too late"))
     config = replace(TINY, train={"batch_size": 12})
     with pytest.raises(InputError, match="batch-size 12 does not divide over 8 devices"):
-        plan(config, H100, variants=False, largest_batch=False, tell=print)
+        plan(config, H100, variants=False, largest_batch=False, report=print)
 
 
 def test_operations_that_disagree_are_warned_of():
@@ -100,7 +100,7 @@ def test_a_plan_is_json_and_lines(monkeypatch):
     """With the devices of this machine in place of those that are not here."""
     monkeypatch.setattr(planning, "absent_devices", lambda machine: jax.devices()[:8])
     told = []
-    figures = plan(QUICK, H100, variants=False, largest_batch=False, tell=told.append)
+    figures = plan(QUICK, H100, variants=False, largest_batch=False, report=told.append)
     assert json.loads(json.dumps(figures)) == figures
     assert figures["fits"]
     assert figures["peak_bytes"] >= figures["argument_bytes"] + figures["temporary_bytes"]
@@ -124,7 +124,7 @@ def test_variants_and_the_largest_batch(monkeypatch):
     monkeypatch.setattr(planning, "absent_devices", lambda machine: jax.devices()[:8])
     told = []
     config = replace(QUICK, train={"batch_size": 64})
-    figures = plan(config, H100, variants=True, largest_batch=True, tell=told.append)
+    figures = plan(config, H100, variants=True, largest_batch=True, report=told.append)
     assert not figures["fits"]
     assert figures["largest_batch"] == 32
     assert figures["variants"]["--train.compute-dtype bfloat16"]["fits"]
@@ -177,7 +177,7 @@ def compiler_for(name):
 def test_the_step_compiles_for_a_machine_that_is_not_here(name, model):
     machine = compiler_for(name)
     config = replace(QUICK, model=model)
-    figures = plan(config, machine, variants=False, largest_batch=False, tell=print)
+    figures = plan(config, machine, variants=False, largest_batch=False, report=print)
     assert figures["fits"]
     assert figures["devices"] == machine.devices
     assert figures["operations"] > 0
@@ -193,6 +193,6 @@ def test_the_step_compiles_for_a_machine_that_is_not_here(name, model):
 def test_a_step_that_does_not_fit_is_said_not_to(name):
     machine = compiler_for(name)
     config = replace(QUICK, data={"crop": 128}, model={"width": 64}, train={"batch_size": 8192})
-    figures = plan(config, machine, variants=False, largest_batch=False, tell=print)
+    figures = plan(config, machine, variants=False, largest_batch=False, report=print)
     assert not figures["fits"]
     assert figures["peak_bytes"] > figures["usable_bytes"]

@@ -41,5 +41,5 @@ def test_ten_kills_and_the_parameters_of_the_uninterrupted_run(phantom, tmp_path
         during_a_save += bool(list((killed / "checkpoints").glob("*.partial*")))
         assert max(Checkpoints(killed).steps) < STEPS
     assert during_a_save >= 2
-    assert "going on from step" in finish(start(phantom, killed, *OPTIONS))
+    assert "resuming from step" in finish(start(phantom, killed, *OPTIONS))
     assert_same_bits(killed, whole, STEPS)

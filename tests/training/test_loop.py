@@ -10,8 +10,8 @@ from small import TINY, make_batch, replace
 from jaxharmo.checkpoint import Checkpoints, find_step
 from jaxharmo.config import write_config
 from jaxharmo.errors import InputError
-from jaxharmo.journal import Journal
 from jaxharmo.training.loop import fit
+from jaxharmo.training.metrics_writer import MetricsWriter
 from jaxharmo.translator import load_translator
 
 SOURCES = np.random.default_rng(0).integers(-1024, 400, (3, 16, 16)).astype(np.int16)
@@ -78,8 +78,8 @@ def test_a_finished_run_is_left_alone(uninterrupted):
 def test_metrics_damaged_by_a_crash_are_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1}\n\0\0\n{"step": 2}\n{"step": 3}\n{"st')
-    with Journal(tmp_path, 2) as journal:
-        journal.scalars(3, {"loss": 1.0})
+    with MetricsWriter(tmp_path, 2) as writer:
+        writer.scalars(3, {"loss": 1.0})
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2, 3]
 
 

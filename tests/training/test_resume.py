@@ -33,7 +33,7 @@ def test_sigterm_saves_and_the_next_run_goes_on_bit_for_bit(whole, phantom, tmp_
     assert 3 <= step < 40
     assert f"SIGTERM: step {step} is saved" in said
     assert not (tmp_path / "eval").exists()
-    assert f"going on from step {step}" in finish(start(phantom, tmp_path, *STEPS))
+    assert f"resuming from step {step}" in finish(start(phantom, tmp_path, *STEPS))
     assert_same_bits(tmp_path, whole, 40)
 
 

@@ -81,7 +81,7 @@ def test_written_by_two_restored_by_one_and_the_reverse(options, alone, phantom,
 
     finish(start(phantom, reverse, *OPTIONS, *options, "--train.steps", 2))
     for process in start_two(phantom, reverse, *options, "--train.steps", 4):
-        assert "going on from step 2" in finish(process)
+        assert "resuming from step 2" in finish(process)
     assert_same_run(reverse, alone, 4)
 
 

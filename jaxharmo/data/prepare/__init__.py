@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from jaxharmo.console import Progress
 from jaxharmo.data.manifest import Manifest
 from jaxharmo.data.prepare.assembly import SKIPPED_NAME, WARNINGS_NAME, assemble, warnings
 from jaxharmo.data.prepare.config import SETTINGS, PrepareConfig, check
@@ -18,7 +19,6 @@ from jaxharmo.data.prepare.plan import Plan, make_plan
 from jaxharmo.data.prepare.progress import (
     LOCK,
     WORK,
-    Meter,
     close_destination,
     open_destination,
 )
@@ -171,7 +171,7 @@ def _write_units(
     """Do all units of this part that are not done."""
     number, count = part
     total = sum(len(unit.slices) for unit in plan.units() if unit.number % count == number - 1)
-    with Meter(total, "prepare", "slice", report) as meter:
+    with Progress("prepare", total, "slice", report) as progress:
 
         def left() -> Iterator[Unit]:
             for unit in plan.units():
@@ -179,7 +179,7 @@ def _write_units(
                     if read_result(work, unit.number) is None:
                         yield unit
                     else:
-                        meter.skip(len(unit.slices))
+                        progress.skip(len(unit.slices))
 
         write = functools.partial(write_unit, folder=work, config=config)
         suspects: list[Unit] = []
@@ -187,12 +187,12 @@ def _write_units(
             if isinstance(result, Death):
                 suspects.append(unit)
             else:
-                meter.advance(len(unit.slices))
+                progress.advance(len(unit.slices))
         freed = (_without_deadly(workers, unit) for unit in suspects)
         for unit, result in workers.run(write, list(freed)):
             if isinstance(result, Death):
                 raise OSError(f"{work}: unit {unit.number} ends its process ({result.cause})")
-            meter.advance(len(unit.slices))
+            progress.advance(len(unit.slices))
 
 
 def _without_deadly(workers: Workers, unit: Unit) -> Unit:

@@ -7,12 +7,7 @@ Both vanish when the manifest is written.
 import json
 import os
 import shutil
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-
-from tqdm import tqdm
 
 from jaxharmo.data.manifest import FILE_NAME as MANIFEST_NAME
 from jaxharmo.data.manifest import SPLITS, Manifest, read_manifest
@@ -22,8 +17,6 @@ from jaxharmo.files import make_folder
 FILE_NAME = "progress.json"
 LOCK = "progress.json.lock"
 WORK = "work"
-LINE_SECONDS = 10.0
-"""Between two lines of progress where there is no terminal."""
 
 
 def open_destination(
@@ -73,41 +66,3 @@ def close_destination(directory: Path) -> None:
     shutil.rmtree(directory / WORK, ignore_errors=True)
     for stale in (*directory.glob(f"{FILE_NAME}-*.partial"), directory / FILE_NAME):
         stale.unlink(missing_ok=True)
-
-
-class Meter:
-    """How far the work is: a bar on a terminal, elsewhere a line every ten seconds.
-
-    Both tell rate and time left.
-    """
-
-    def __init__(self, total: int, what: str, unit: str, report: Callable[[str], object]):
-        self._bar = tqdm(total=total, desc=what, unit=unit, disable=not sys.stderr.isatty())
-        self._total, self._what, self._unit, self._report = total, what, unit, report
-        self._done, self._skipped = 0, 0
-        self._start = self._told = time.monotonic()
-
-    def __enter__(self) -> "Meter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def skip(self, count: int) -> None:
-        """So many were done by an earlier run."""
-        self._skipped += count
-        self.advance(count)
-
-    def advance(self, count: int) -> None:
-        """So many more are done."""
-        self._done += count
-        self._bar.update(count)
-        now = time.monotonic()
-        if self._bar.disable and now - self._told >= LINE_SECONDS:
-            self._told = now
-            self._report(self._line(now - self._start))
-
-    def _line(self, seconds: float) -> str:
-        rate = (self._done - self._skipped) / seconds
-        left = f"{(self._total - self._done) / rate / 60:.1f} min left" if rate else "no rate yet"
-        return f"{self._what}: {self._done}/{self._total}, {rate:.0f} {self._unit}s/s, {left}"

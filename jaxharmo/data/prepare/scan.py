@@ -5,8 +5,8 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from jaxharmo.console import Progress
 from jaxharmo.data.prepare.headers import Skipped, SliceFile, read_header
-from jaxharmo.data.prepare.progress import Meter
 from jaxharmo.data.prepare.series import Series, group, without_copies
 from jaxharmo.data.prepare.workers import Workers, cores, open_workers
 from jaxharmo.isolation import Death, limited
@@ -35,21 +35,21 @@ def scan(
     ]
     found: dict[str, list[SliceFile | Skipped]] = {}
     suspects: list[tuple[str]] = []
-    with Meter(len(files), "headers", "file", report) as meter:
+    with Progress("headers", len(files), "file", report) as progress:
         read_all = functools.partial(_read_files, read, source)
         for task, result in workers.run(read_all, tasks):
             if isinstance(result, Death):
                 suspects += [(name,) for name in task]
             else:
                 found |= zip(task, result, strict=True)
-                meter.advance(len(task))
+                progress.advance(len(task))
         for (name,), result in workers.run(read_all, suspects):
             found[name] = (
                 [Skipped(name, result.reason, lost=True)]
                 if isinstance(result, Death)
                 else result[0]
             )
-            meter.advance(1)
+            progress.advance(1)
     return itertools.chain.from_iterable(found.pop(name) for name in names)
 
 

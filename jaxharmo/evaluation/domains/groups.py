@@ -34,7 +34,7 @@ class Proposal:
 
     @property
     def arguments(self) -> str:
-        """As ``train.py`` takes them, quoted for a shell."""
+        """The option of ``jaxharmo train``, quoted for a shell."""
         return shlex.join(["--data.domains", *self.domains])
 
 

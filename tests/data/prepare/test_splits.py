@@ -68,7 +68,8 @@ def test_blocks_of_slices_where_patients_are_too_few(tmp_path):
     write_patients(tmp_path / "in", {"B30f": 5, "B70f": 2})
     manifest, lines = prepared(tmp_path / "in", tmp_path / "out")
     assert manifest.split_by == "slice block"
-    assert "too few to split by patient" in lines[0]
+    (warning,) = [line for line in lines if line.startswith("warning")]
+    assert "too few to split by patient" in warning
 
 
 def test_reconstructions_of_one_acquisition_are_paired_and_split_alike(tmp_path):

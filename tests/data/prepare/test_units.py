@@ -9,6 +9,7 @@ import pytest
 from dicom_files import truncate, write_series
 from prepared import contents, prepared
 
+from jaxharmo.console import Progress
 from jaxharmo.data.manifest import shard_paths
 from jaxharmo.data.prepare import Job, assembly, plan, progress, units
 from jaxharmo.data.prepare.workers import open_workers
@@ -37,16 +38,16 @@ def test_a_second_run_leaves_a_finished_set_alone(collection, tmp_path):
 def test_a_stopped_run_goes_on_where_it_stopped(collection, tmp_path, monkeypatch):
     prepared(collection, tmp_path / "whole")
     destination = tmp_path / "out"
-    advance, units_done = progress.Meter.advance, []
+    advance, units_done = Progress.advance, []
 
-    def stop_after_the_first_unit(meter, count):
-        advance(meter, count)
-        if meter._what == "prepare":
+    def stop_after_the_first_unit(stage, count):
+        advance(stage, count)
+        if stage._stage == "prepare":
             units_done.append(count)
             if len(units_done) == 1:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(progress.Meter, "advance", stop_after_the_first_unit)
+    monkeypatch.setattr(Progress, "advance", stop_after_the_first_unit)
     with pytest.raises(KeyboardInterrupt):
         prepared(collection, destination)
     assert units.read_result(destination / progress.WORK, 0)
@@ -162,6 +163,7 @@ def test_a_scheduler_that_is_not_there(collection, tmp_path, monkeypatch):
 RUN = """
 import sys
 from pathlib import Path
+from jaxharmo.console import Progress
 from jaxharmo.data.prepare import Job, PrepareConfig, plan, prepare
 plan.UNIT_BYTES = 2**21
 prepare(*map(Path, sys.argv[1:]), PrepareConfig(crop="body"), job=Job(workers=2))
@@ -197,17 +199,3 @@ def test_killed_at_random_moments(tmp_path):
     assert killed >= 2
     assert run(tmp_path / "out").wait() == 0
     assert contents(tmp_path / "out") == whole
-
-
-def test_progress_tells_rate_and_time_left(monkeypatch):
-    clock = iter([0.0, 5.0, 10.0, 20.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    lines = []
-    with progress.Meter(1000, "prepare", "slice", lines.append) as meter:
-        meter.skip(400)
-        meter.advance(100)
-        meter.advance(100)
-    assert lines == [
-        "prepare: 500/1000, 10 slices/s, 0.8 min left",
-        "prepare: 600/1000, 10 slices/s, 0.7 min left",
-    ]

@@ -9,10 +9,8 @@ import shutil
 
 import pytest
 
-from jaxharmo import flags
 from jaxharmo.commands.domains import Domains
-from jaxharmo.commands.train import Train
-from jaxharmo.config import Config
+from jaxharmo.commands.train import parse
 from jaxharmo.data.manifest import choose_domains, read_manifest, write_manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
 from jaxharmo.data.prepare import prepare
@@ -57,7 +55,7 @@ def studied(collection, tmp_path_factory):
     """What the command said, and its folder."""
     output = tmp_path_factory.mktemp("study")
     said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         Domains(collection, output, StudyConfig(region="body")).run()
     return said.getvalue(), output
 
@@ -90,8 +88,8 @@ def test_all_files_are_written(studied):
 def test_training_takes_the_proposal(studied, collection):
     content = json.loads((studied[1] / "domains.json").read_text())
     assert len(content["domains"]) == 4
-    chosen = flags.parse(Train, content["arguments"], default=Train(settings=Config()))
-    domains = choose_domains(read_manifest(collection), chosen.settings.data.domains)
+    settings = parse(content["arguments"], "train").chosen.settings
+    domains = choose_domains(read_manifest(collection), settings.data.domains)
     assert [domain.name for domain in domains] == content["domains"]
 
 
@@ -99,7 +97,8 @@ def test_the_command_tells_the_ranking(studied):
     said, output = studied
     assert said.startswith("1. kernel: ")
     assert "--data.domains 'PHANTOM Ellipse -- B30f'" in said
-    assert said.endswith(f"{output / 'report.html'}\n")
+    assert f"{output / 'report.html'}\n" in said
+    assert said.splitlines()[-1].startswith("next: jaxharmo train --data ")
 
 
 def test_hostile_names_are_escaped(phantom, tmp_path):

@@ -1,30 +1,26 @@
-"""What a run tells: scalars and pictures, to JSON lines, TensorBoard and the console."""
+"""Scalars and pictures of a run, written as JSON lines, PNG files and for TensorBoard."""
 
 import json
 import math
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 from skimage.io import imsave
 from tensorboardX import SummaryWriter
-from tqdm import tqdm
 
 from jaxharmo.files import write_text
 
-Item = TypeVar("Item")
 METRICS = "metrics.jsonl"
 SAMPLES = "samples"
 
 
-class Journal:
+class MetricsWriter:
     """Writes ``RUN/metrics.jsonl``, ``RUN/tensorboard/`` and ``RUN/samples/*.png``.
 
-    ``step`` is where the run goes on: what an earlier, interrupted attempt wrote beyond it is
-    dropped, so that every step is told once.
+    The run resumes after ``step``. What an interrupted attempt wrote for later steps is dropped,
+    so that every step is written once.
     """
 
     def __init__(self, workdir: Path, step: int):
@@ -34,7 +30,7 @@ class Journal:
         _keep_until(self._metrics, step)
         self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "MetricsWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,24 +57,8 @@ def _keep_until(path: Path, step: int) -> None:
 
 
 def _step_of(line: str) -> float:
-    """The step that a whole line tells of; infinite for one that a crash left damaged."""
+    """The step of a line; infinite for a line that a crash cut short."""
     try:
         return json.loads(line)["step"] if line.endswith("\n") else math.inf
     except (ValueError, KeyError, TypeError):
         return math.inf
-
-
-def tell(message: str) -> None:
-    """One line for the user who waits; what a command is asked for goes to standard output."""
-    print(message, file=sys.stderr, flush=True)
-
-
-def progress(items: Iterable[Item], total: int, what: str, start: int = 0) -> Iterator[Item]:
-    """Show how far ``items`` have come: a bar on a terminal, about ten plain lines elsewhere."""
-    if sys.stderr.isatty():
-        yield from tqdm(items, what, total, initial=start, leave=False, dynamic_ncols=True)
-        return
-    for number, item in enumerate(items, start + 1):
-        yield item
-        if number == total or number * 10 // total > (number - 1) * 10 // total:
-            tell(f"{what}: {number}/{total}")
