@@ -28,7 +28,7 @@ class Progress:
 
     On a terminal it is a bar. Elsewhere it is one line at the end of the stage, and one every five
     minutes before that. ``done`` items were finished by an earlier run, and do not count towards
-    the rate. The stage prints nothing unless ``shown``.
+    the rate. Without ``shown`` nothing is printed, without ``summary`` no line at the end.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Progress:
         *,
         done: int = 0,
         shown: bool = True,
+        summary: bool = True,
     ):
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
@@ -52,6 +53,7 @@ class Progress:
         )
         self._report = report if shown and not terminal else None
         self._stage, self._total, self._unit = stage, total, unit
+        self._summary = summary
         self._done = self._earlier = done
         self._start = self._reported = time.monotonic()
 
@@ -60,7 +62,7 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.close()
-        if self._report and kind is None:
+        if self._report and self._summary and kind is None:
             seconds = time.monotonic() - self._start
             self._report(f"{self._count()} in {_duration(seconds)}{self._rate(seconds)}")
 

@@ -53,6 +53,15 @@ def test_finished_items_of_an_earlier_run_do_not_count_towards_the_rate(clock):
     assert lines == ["prepare: 1000/1000 slices in 10 s, 10 slices/s"]
 
 
+def test_a_stage_without_a_summary_is_silent_while_it_is_short(clock):
+    lines = []
+    with Progress("headers", 2, "file", lines.append, summary=False) as progress:
+        progress.advance()
+        clock[0] += 301
+        progress.advance()
+    assert lines == ["headers: 2/2 files, 0.0066 files/s, 0 s left"]
+
+
 def test_a_stage_that_fails_does_not_end_with_a_line():
     lines = []
     with pytest.raises(KeyError), Progress("training", 9, "step", lines.append):

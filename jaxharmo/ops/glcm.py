@@ -12,8 +12,9 @@ features of its image wherever it makes a pair, and infinite ones count as the e
 """
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -33,29 +34,44 @@ OFFSETS: tuple[Offset, ...] = (
 )
 """(row, column) steps at 0°, 45°, 90° and 135°, four distances each (arXiv 2403.16640)."""
 
+Binning = Literal["linear", "gaussian"]
+SigmaUnit = Literal["bins", "intensity"]
+Method = Literal["auto", "scatter", "low_rank", "product", "pallas"]
+_CHOICES = {
+    "binning": get_args(Binning),
+    "sigma_unit": get_args(SigmaUnit),
+    "method": get_args(Method),
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GlcmConfig:
-    """How an image becomes GLCMs; ``ValueError`` on values that make no matrix."""
+    """How an image becomes GLCMs. Raises ``ValueError`` for values that make no matrix."""
 
     levels: int = 256
     """Grey levels."""
-    binning: Literal["linear", "gaussian"] = "linear"
+    binning: Binning = "linear"
     """Soft assignment of a pixel to levels."""
     sigma: float = 1.0
     """Width of the Gaussian assignment."""
-    sigma_unit: Literal["bins", "intensity"] = "bins"
+    sigma_unit: SigmaUnit = "bins"
     """Unit of sigma: bin widths, or the image's own intensity."""
     normalised: bool = True
     """Gaussian weights of a pixel sum to 1."""
     value_range: tuple[float, float] = (-1.0, 1.0)
-    """Intensities of the lowest and the highest level."""
+    """Intensities of the lowest and the highest level, in the unit of the images. Intensities
+    outside count as the nearer end."""
     offsets: tuple[Offset, ...] = OFFSETS
     """(row, column) steps between the pixels of a pair."""
-    method: Literal["auto", "scatter", "low_rank", "product", "pallas"] = "auto"
+    method: Method = "auto"
     """How matrices are formed; auto takes the cheapest way, and none for features of pairs."""
 
     def __post_init__(self):
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, must be one of {', '.join(choices)}"
+                )
         if self.levels < 2:
             raise ValueError(f"levels is {self.levels}, must be at least 2")
         if not self.sigma > 0:
@@ -98,18 +114,19 @@ the Gaussian."""
 def glcm_features(
     images: Float[Array, "b h w"],
     config: GlcmConfig,
-    features: tuple[str, ...] = ("contrast",),
+    features: Sequence[str] = ("contrast",),
     mask: Bool[Array, "b h w"] | None = None,
 ) -> dict[str, Float[Array, "b o"]]:
-    """Haralick features of every image at every offset.
+    """Haralick features of every image at every offset: a dict from feature to ``b o``.
 
-    Images of fewer bits than float32, or of integers, count as float32. Pairs count only where both
-    pixels are in ``mask``. Raises ``ValueError`` for an unknown feature, a wrong rank, or an offset
-    that does not fit.
+    Intensities are in the unit of ``config.value_range``. Integers and floats of fewer bits are
+    converted to float32. Pairs count only where both pixels are in ``mask``. Raises ``ValueError``
+    for an unknown feature, with the names of all, for a wrong rank, and for an offset that does not
+    fit.
     """
     images = _checked(images, config, mask)
     check_features(features)
-    return _features(images, config, features, mask)
+    return _features(images, config, tuple(features), mask)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
@@ -138,8 +155,10 @@ def _matrix_features(matrix: Float[Array, "l l"], names: list[str]) -> dict[str,
     return {name: jnp.where(empty, 0, MATRIX_FEATURES[name](matrix)) for name in names}
 
 
-def check_features(names: tuple[str, ...]) -> None:
+def check_features(names: Sequence[str]) -> None:
     """Raise ``ValueError`` for a name that is no feature, listing those that are."""
+    if isinstance(names, str):
+        raise ValueError(f"features is the text {names!r}, must be a tuple: ({names!r},)")
     unknown = set(names) - set(MATRIX_FEATURES)
     if unknown:
         known = ", ".join(sorted(MATRIX_FEATURES))

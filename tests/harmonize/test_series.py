@@ -209,8 +209,7 @@ def test_a_second_run_leaves_a_finished_output_alone(tmp_path):
     write_series(tmp_path / "in", slices=2)
     harmonized(tmp_path / "in", tmp_path / "out")
     before = [path.read_bytes() for path in sorted((tmp_path / "out").iterdir())]
-    _, (headers, line) = harmonized(tmp_path / "in", tmp_path / "out", translate=None)
-    assert headers.startswith("headers: 2/2 files in ")
+    _, (line,) = harmonized(tmp_path / "in", tmp_path / "out", translate=None)
     assert "already done" in line
     assert [path.read_bytes() for path in sorted((tmp_path / "out").iterdir())] == before
     with pytest.raises(InputError, match="not empty"):
@@ -251,7 +250,7 @@ def test_gaps_and_files_left_out_are_reported(tmp_path):
     save(ct_slice(9, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), tmp_path / "in" / "scout")
     _, lines = harmonized(tmp_path / "in", tmp_path / "out")
     assert len(outputs(tmp_path / "out")) == 7
-    assert lines[1] == "left out: 1 × localizer"
+    assert lines[0] == "left out: 1 × localizer"
     assert lines[-1] == "  warning: up to 5 mm between slices, 2.5 mm mostly"
     assert "up to 5 mm" in (tmp_path / "out" / SIDECAR).read_text()
 

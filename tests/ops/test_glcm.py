@@ -210,16 +210,33 @@ def test_long_images_fit_long_steps():
         assert glcm_features(image, config)["contrast"].shape == (1, 2)
 
 
+def test_features_as_a_list(image):
+    images = jnp.asarray(image, jnp.float32)[None]
+    listed = glcm_features(images, CONFIGS[0], ["contrast", "joint_energy"])
+    assert list(listed) == ["contrast", "joint_energy"]
+    np.testing.assert_array_equal(
+        listed["joint_energy"],
+        glcm_features(images, CONFIGS[0], ("joint_energy",))["joint_energy"],
+    )
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
         (lambda x: GlcmConfig(levels=1), "levels"),
         (lambda x: GlcmConfig(sigma=0.0), "sigma"),
+        (
+            lambda x: GlcmConfig(binning="hard"),
+            "binning is 'hard', must be one of linear, gaussian",
+        ),
+        (lambda x: GlcmConfig(sigma_unit="hu"), "sigma_unit"),
+        (lambda x: GlcmConfig(method="fast"), "method"),
         (lambda x: GlcmConfig(value_range=(1.0, 1.0)), "value_range"),
         (lambda x: GlcmConfig(offsets=((0, 0),)), "offsets"),
         (lambda x: glcm_features(x[0], CONFIGS[0]), "shape"),
         (lambda x: glcm_features(x[:, :5], CONFIGS[0]), "offset"),
         (lambda x: glcm_features(x, CONFIGS[0], ("contarst",)), "contarst"),
+        (lambda x: glcm_features(x, CONFIGS[0], "contrast"), r"must be a tuple: \('contrast',\)"),
         (lambda x: glcm_features(x, CONFIGS[0], mask=x[:, 1:] > 0), "mask"),
         (lambda x: glcm_features(x, CONFIGS[0], mask=x > 9), "no pixel"),
         (lambda x: glcm_features(x.at[0, 0, 0].set(jnp.nan), CONFIGS[0]), "not finite"),

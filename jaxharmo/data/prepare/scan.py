@@ -35,7 +35,7 @@ def scan(
     ]
     found: dict[str, list[SliceFile | Skipped]] = {}
     suspects: list[tuple[str]] = []
-    with Progress("headers", len(files), "file", report) as progress:
+    with Progress("headers", len(files), "file", report, summary=False) as progress:
         read_all = functools.partial(_read_files, read, source)
         for task, result in workers.run(read_all, tasks):
             if isinstance(result, Death):
