@@ -1,26 +1,19 @@
-"""The configuration of a run: frozen dataclasses, one a concern, and their JSON form.
+"""The configuration of a run: frozen dataclasses, one for each part.
 
 A file in ``configs/`` returns a ``Config`` from ``get_config()``; the command line overrides single
-fields (``--train.steps 200``); the result is written to ``RUN/config.json`` and read back by
-everything that uses the run.
+fields (``--train.steps 200``). ``saved_config`` writes the result to ``RUN/config.json``.
 """
 
 import dataclasses
-import json
 import math
-from pathlib import Path
 from typing import Literal
 
 from jaxharmo.errors import InputError
-from jaxharmo.files import write_text
 from jaxharmo.ops.glcm import GlcmConfig, check_features
-from jaxharmo.typed import build
 
-FILE_NAME = "config.json"
 Aggregation = Literal["mean", "max", "noise", "separation", "attention", "frobenius"]
 Sees = Literal["image", "detail"]
 Baseline = Literal["histogram", "spectral", "spectral_paired", "combat"]
-FORMAT_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -362,39 +355,3 @@ def check(config: Config) -> Config:
         if not holds:
             raise InputError(f"--{name} {demand}")
     return config
-
-
-def to_json(config: Config) -> str:
-    """The config as indented JSON."""
-    content = {"format_version": FORMAT_VERSION} | dataclasses.asdict(config)
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
-def from_json(text: str) -> Config:
-    """Read ``to_json``'s output back; ``InputError`` on unknown fields and wrong types."""
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"not JSON ({error})") from error
-    if not isinstance(content, dict) or content.pop("format_version", None) != FORMAT_VERSION:
-        raise InputError(f"not a config of format version {FORMAT_VERSION}")
-    return check(build(Config, content, "config"))
-
-
-def read_config(workdir: Path) -> Config:
-    """The config of the run in ``workdir``; ``InputError`` where there is none."""
-    path = workdir / FILE_NAME
-    if not path.is_file():
-        raise InputError(f"{workdir}: no {FILE_NAME} in it; name the folder of a training run")
-    try:
-        config = from_json(path.read_text(encoding="utf-8"))
-    except (InputError, ValueError) as error:
-        raise InputError(f"{path}: {error}") from error
-    if not config.data.domains:
-        raise InputError(f"{path}: names no domains; it is not the config of a training run")
-    return config
-
-
-def write_config(workdir: Path, config: Config) -> None:
-    """Write ``RUN/config.json``, atomically."""
-    write_text(workdir / FILE_NAME, to_json(config))

@@ -7,10 +7,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxharmo import config as configs
 from jaxharmo import runtime
 from jaxharmo.checkpoint import has_checkpoints
-from jaxharmo.config import Config, check, read_config, write_config
+from jaxharmo.config import Config, EvalConfig, check
 from jaxharmo.console import track
 from jaxharmo.data.manifest import Domain, choose_domains, read_manifest
 from jaxharmo.data.phantom import make_phantom
@@ -22,6 +21,7 @@ from jaxharmo.evaluation.slices import DomainSlices
 from jaxharmo.evaluation.verdict import verdict_table
 from jaxharmo.files import make_folder
 from jaxharmo.lock import locked
+from jaxharmo.saved_config import read_config, to_json, write_config
 from jaxharmo.training.loop import fit
 from jaxharmo.training.metrics_writer import METRICS, SAMPLES
 from jaxharmo.translator import load_translator
@@ -87,7 +87,7 @@ def evaluate_run(
     workdir: Path,
     step: int | None = None,
     data: Path | None = None,
-    settings: configs.EvalConfig | None = None,
+    settings: EvalConfig | None = None,
 ) -> str:
     """Evaluate a checkpoint into ``RUN/eval/<step>/``; returns its table and where results are.
 
@@ -158,7 +158,7 @@ def _check_evaluable(domains: tuple[Domain, ...], split: str, shards: Path) -> N
 
 
 def _check_unchanged(old: Config, new: Config, workdir: Path) -> None:
-    before, after = (_flat(json.loads(configs.to_json(config))) for config in (old, new))
+    before, after = (_flat(json.loads(to_json(config))) for config in (old, new))
     changed = [
         name
         for name in before

@@ -16,11 +16,12 @@ from jaxtyping import Array, Float, Int, Num
 
 from jaxharmo import runtime
 from jaxharmo.checkpoint import Checkpoints, find_step
-from jaxharmo.config import Config, EvalConfig, check, read_config
+from jaxharmo.config import Config, EvalConfig, check
 from jaxharmo.data.crops import body_crops
 from jaxharmo.errors import InputError
 from jaxharmo.models.networks import AVERAGED, Networks, Params, build, init
 from jaxharmo.ops.intensity import Window, normalize
+from jaxharmo.saved_config import read_config
 
 Precision = Literal["float32", "bfloat16"]
 Style = Float[np.ndarray, "s"]

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxharmo.config import Config, DataConfig, check, from_json, read_config, to_json, write_config
+from jaxharmo.config import Config, DataConfig, check
 from jaxharmo.config_files import find_config, load_config, shipped_configs
 from jaxharmo.errors import InputError
+from jaxharmo.saved_config import from_json, read_config, to_json, write_config
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import mkdocs_gen_files
 
 from jaxharmo import cli
-from jaxharmo.config import read_config
 from jaxharmo.config_files import config_folder, load_config, shipped_configs
 from jaxharmo.evaluation.figures import FIGURES
 from jaxharmo.evaluation.methods import TITLES
 from jaxharmo.harmonize.packaged import card, find_model, shipped
+from jaxharmo.saved_config import read_config
 
 _PARTS = {"profile": ("glcm", "step", "input")}
 _FORMS = {"eval": ("--compare", "RUN", "RUN")}

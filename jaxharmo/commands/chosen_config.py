@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import tyro
 
 from jaxharmo import flags
-from jaxharmo.config import Config, check, to_json
+from jaxharmo.config import Config, check
 from jaxharmo.config_files import DEMO, load_config
+from jaxharmo.saved_config import to_json
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

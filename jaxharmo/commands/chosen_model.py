@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from jaxharmo.config import read_config
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.harmonizer import Harmonizer, load
+from jaxharmo.saved_config import read_config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

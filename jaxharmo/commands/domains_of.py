@@ -5,8 +5,8 @@ from typing import Annotated
 
 import tyro
 
-from jaxharmo.config import read_config
 from jaxharmo.harmonize.packaged import find_model
+from jaxharmo.saved_config import read_config
 
 
 @dataclasses.dataclass(frozen=True)

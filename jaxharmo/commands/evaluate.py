@@ -9,10 +9,11 @@ from typing import Literal
 import tyro
 
 from jaxharmo import flags
-from jaxharmo.config import EvalConfig, read_config
+from jaxharmo.config import EvalConfig
 from jaxharmo.console import message
 from jaxharmo.evaluation.compare import compare_runs
 from jaxharmo.experiment import evaluate_run, next_command
+from jaxharmo.saved_config import read_config
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

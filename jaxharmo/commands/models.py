@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from jaxharmo.config import read_config
 from jaxharmo.harmonize.packaged import card, find_model, shipped
+from jaxharmo.saved_config import read_config
 
 
 @dataclasses.dataclass(frozen=True)

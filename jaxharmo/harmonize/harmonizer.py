@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Num
 
-from jaxharmo.config import EvalConfig, read_config
+from jaxharmo.config import EvalConfig
 from jaxharmo.data.prepare.pixels import SCALE
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.derivation import Derivation, Method
@@ -26,6 +26,7 @@ from jaxharmo.harmonize.textures import (
 )
 from jaxharmo.harmonize.tiling import check_tile, tiled
 from jaxharmo.harmonize.volume import Volume
+from jaxharmo.saved_config import read_config
 from jaxharmo.translator import Precision, Style, Translator, load_translator
 
 _REFERENCE_SLICES = 64

@@ -14,12 +14,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxharmo.config import FILE_NAME as CONFIG_NAME
-from jaxharmo.config import EvalConfig, read_config, write_config
+from jaxharmo.config import EvalConfig
 from jaxharmo.errors import InputError
 from jaxharmo.files import appearing_folder
 from jaxharmo.harmonize.textures import Textures, write_textures
 from jaxharmo.models.networks import AVERAGED
+from jaxharmo.saved_config import FILE_NAME as CONFIG_NAME
+from jaxharmo.saved_config import read_config, write_config
 from jaxharmo.translator import Precision, Translator, averaged_shapes
 
 WEIGHTS_NAME = "weights.npz"

@@ -6,9 +6,10 @@ import json
 import pytest
 
 from jaxharmo import cli
-from jaxharmo.config import DataConfig, from_json, write_config
+from jaxharmo.config import DataConfig
 from jaxharmo.config_files import load_config
 from jaxharmo.errors import InputError
+from jaxharmo.saved_config import from_json, write_config
 
 
 def parsed(*words):

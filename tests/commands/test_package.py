@@ -13,9 +13,9 @@ import pytest
 from test_commands import SMALL, jaxharmo
 
 import jaxharmo as package
-from jaxharmo.config import read_config
 from jaxharmo.config_files import shipped_configs
 from jaxharmo.harmonize.packaged import PRETRAINED, shipped
+from jaxharmo.saved_config import read_config
 
 ROOT = Path(__file__).parents[2]
 FRONT_MATTER = ("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md")

@@ -13,7 +13,6 @@ from random_weights import random_weights
 from small import SMALL, replace
 
 from jaxharmo.checkpoint import Checkpoints, find_step
-from jaxharmo.config import read_config, write_config
 from jaxharmo.data.manifest import SPLITS, choose_domains, read_manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
 from jaxharmo.data.prepare.nifti import read_labels
@@ -23,6 +22,7 @@ from jaxharmo.evaluation.weights.torch_files import parse_tensors, read_tensors
 from jaxharmo.harmonize.nifti import NiftiImage
 from jaxharmo.harmonize.packaged import read_model, write_model
 from jaxharmo.harmonize.textures import DomainTexture, Textures, read_textures
+from jaxharmo.saved_config import read_config, write_config
 from jaxharmo.translator import Translator
 
 TINY_ZIP = Path(__file__).parents[1] / "evaluation" / "tiny_zip.pth"

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from jaxharmo.checkpoint import Checkpoints
-from jaxharmo.config import read_config
 from jaxharmo.models.networks import build
+from jaxharmo.saved_config import read_config
 from jaxharmo.training.optim import build_optimizers
 from jaxharmo.training.state import init_state
 

@@ -8,8 +8,8 @@ import pytest
 from small import TINY, make_batch, replace
 
 from jaxharmo.checkpoint import Checkpoints, find_step
-from jaxharmo.config import write_config
 from jaxharmo.errors import InputError
+from jaxharmo.saved_config import write_config
 from jaxharmo.training.loop import fit
 from jaxharmo.training.metrics_writer import MetricsWriter
 from jaxharmo.translator import load_translator
