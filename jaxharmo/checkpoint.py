@@ -1,4 +1,4 @@
-"""Checkpoints of named pytrees by step, with Orbax; the only file that knows Orbax.
+"""Checkpoints of named pytrees by step, with Orbax; the only module that imports Orbax.
 
 A checkpoint is the folder ``RUN/checkpoints/<step>``. It is written under another name; its files
 are flushed to the disk and their SHA-256 listed in ``digests.json``; then it gets its name, and
@@ -30,7 +30,7 @@ _PARTIAL = ".partial"
 _DAMAGED = ".damaged"
 Trees = TypeVar("Trees", bound=dict[str, Any])
 
-# Orbax tells every save in a dozen lines.
+# Orbax logs a dozen lines for every save.
 logging.getLogger("absl").setLevel(logging.ERROR)
 
 
@@ -85,7 +85,7 @@ class Checkpoints:
         """Begin to save the named trees; they are copied first, so they may be donated at once.
 
         All processes have to come here. Raises ``OSError`` where this save, or the one before,
-        fails; ``wait`` and ``raise_failure`` tell of it as well.
+        fails; ``wait`` and ``raise_failure`` raise it, too.
         """
         self.wait()
         partial = self._folder / f"{step}{_PARTIAL}"
@@ -176,7 +176,7 @@ def find_damage(path: Path) -> str | None:
 
 
 def has_checkpoints(workdir: Path) -> bool:
-    """Whether training in ``workdir`` would go on from a checkpoint."""
+    """Whether training in ``workdir`` would resume from a checkpoint."""
     return bool(Checkpoints(workdir).steps)
 
 

@@ -1,4 +1,4 @@
-"""The manners of the commands: flags -> dataclass, errors -> one line and an exit code."""
+"""Options of the commands -> dataclass; errors -> one line and an exit code."""
 
 import argparse
 import contextlib
@@ -60,7 +60,7 @@ def run(command: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        print("interrupted; run the same command again to resume", file=sys.stderr)
         sys.exit(130)
 
 

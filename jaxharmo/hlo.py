@@ -74,7 +74,7 @@ class _Instruction(NamedTuple):
 def read_program(text: str) -> Program:
     """Count the operations, bytes and collectives of the HLO module ``text``.
 
-    Bodies of loops count as often as they run where the compiler knows it, else once; of branches,
+    Bodies of loops count as often as they run where the compiler states it, else once; of branches,
     all count. Operations of kernels that are given as machine code (Pallas) are not known.
     """
     entry, computations = _computations(text)

@@ -1,4 +1,4 @@
-"""Foreign bytes are decoded in helper processes, whose death costs one file.
+"""Untrusted bytes are decoded in helper processes, so that a crash costs one file.
 
 Decoders of compressed pixels are native code: damaged bytes make some of them end their process,
 loop, or ask for all memory. This is no sandbox: a helper may do what the user may.
@@ -46,7 +46,7 @@ class Death:
 
     @property
     def reason(self) -> str:
-        """Of the file that it died at, as ``skipped.csv`` tells it."""
+        """Of the file that it died at, as in ``skipped.csv``."""
         if self.cause in _TOO_LONG:
             return f"decoding takes longer than {SECONDS} s"
         return f"its decoder crashes ({self.cause})"

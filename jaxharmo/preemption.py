@@ -1,4 +1,4 @@
-"""SIGTERM: how Slurm, Kubernetes and clouds say that they take a machine back in a moment."""
+"""SIGTERM: how Slurm, Kubernetes and clouds announce that a machine is about to be taken away."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ class Preemption:
 
     Until ``begin``, while a program starts and compiles, which a Python handler cannot interrupt,
     SIGTERM ends it at once with code 0. With several processes JAX's preemption service lets all
-    of them stop at the same step, whichever was told; it asks no device for that.
+    of them stop at the same step, whichever got the signal. No device takes part in that.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Preemption:
     def __enter__(self) -> "Preemption":
         self._handles = threading.current_thread() is threading.main_thread()
         if self._handles:
-            # In a cluster JAX's handler, which Python does not know of, is in place.
+            # In a cluster JAX's handler is in place, which Python does not see.
             self._before = signal.getsignal(signal.SIGTERM)
             if self._alone:
                 signal.signal(signal.SIGTERM, self._note)

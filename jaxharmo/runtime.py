@@ -32,7 +32,7 @@ class Cluster:
     distributed: bool = False
     """Join the processes of a Slurm, Kubernetes or TPU job, or those named below, into one run."""
     coordinator: str | None = None
-    """HOST:PORT at which process 0 listens, where nothing tells it; with the next two."""
+    """HOST:PORT of process 0, if the cluster does not provide it; use with the next two."""
     processes: int | None = None
     """How many processes there are."""
     process: int | None = None
@@ -44,8 +44,8 @@ class Cluster:
 def start_distributed(cluster: Cluster) -> None:
     """Join the processes of a job into one; before any other use of JAX.
 
-    Raises ``InputError`` where there is no cluster to join: a process never goes on alone. One that
-    waits in vain is ended with the same line and code 2, because nothing can interrupt JAX there.
+    Raises ``InputError`` where there is no cluster to join: a process never continues alone. One
+    that waits in vain ends with the same line and code 2, because nothing can interrupt JAX there.
     """
     named = (cluster.coordinator, cluster.processes, cluster.process)
     if not cluster.distributed:

@@ -12,7 +12,7 @@ from jaxharmo.errors import InputError
 def build(kind: Any, value: Any, where: str) -> Any:
     """``value`` as the annotated type ``kind``; ``InputError`` naming the place where it is not.
 
-    Knows dataclasses, unions of them told apart by a field ``kind``, literals, tuples, lists, dicts
+    Supports dataclasses, unions of them with a field ``kind``, literals, tuples, lists, dicts
     with text as keys, plain types, and any of these or None.
     """
     if dataclasses.is_dataclass(kind):

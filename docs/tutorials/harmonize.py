@@ -26,7 +26,7 @@ from jaxharmo.evaluation.radiomics import radiomic_features
 # ## A series
 #
 # Two slices of one patient, pixels of 0.84 mm, as in the training of the model. In your own work
-# the series is a folder that comes from a scanner, and this section falls away.
+# the series is a folder that comes from a scanner, and you skip this section.
 
 
 # %%

@@ -18,7 +18,7 @@ class ChosenModel:
     step: int | None = None
     """Checkpoint of the run; the newest if not given."""
     model: str | None = None
-    """Shipped model by its name, or a folder written by 'jaxharmo export', in place of a run."""
+    """Shipped model by its name, or a folder written by 'jaxharmo export', instead of a run."""
 
     def load(self, **options: Any) -> Harmonizer:
         """The model, with the ``options`` of ``harmonizer.load``; ``InputError`` where not one."""

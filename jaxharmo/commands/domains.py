@@ -32,7 +32,8 @@ class Domains:
             lambda items, total: track(items, total, "domains", "slice"),
         )
         print("\n".join(verdict(study.effects)))
-        print(f"a domain should be one {study.best}" if study.best else "too few patients to judge")
+        best = study.best or "none, too few patients to judge"
+        print(f"best definition of a domain: {best}")
         for warning in study.proposal.warnings:
             message(f"warning: {warning}")
         print(output / "report.html")

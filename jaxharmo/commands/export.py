@@ -24,7 +24,7 @@ class Export:
     to: str | None = None
     """Domain to which the artefact translates (jax.export; CPU, CUDA, ROCm, TPU)."""
     origin: Annotated[str | None, tyro.conf.arg(name="from")] = None
-    """Domain that it starts from, for models that need to know."""
+    """Domain of the source, for models that need it."""
     precision: Precision = "float32"
     """Of the artefact's arithmetic."""
 

@@ -17,7 +17,7 @@ class Harmonize:
     """Translate CT series into another domain: DICOM or NIfTI in, the same out.
 
     The input's grid is kept, voxels outside the training window keep their value, and a summary of
-    what changed lies in a JSON sidecar. The same command again skips what is done.
+    what changed lies in a JSON sidecar. The same command again skips finished series.
     """
 
     input: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="INPUT")]]
@@ -30,18 +30,18 @@ class Harmonize:
     to: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Target domain, by its name; again for several; 'all': every domain but the source's own."""
     like: Path | None = None
-    """Reference series, or NIfTI: its style is taken, in place of its domain's mean."""
+    """Reference series, or NIfTI, whose style is used instead of the mean of its domain."""
     seed: int | None = None
-    """Draw the style with this seed, in place of the mean."""
+    """Seed of a random style, instead of the mean."""
     origin: Annotated[str | None, tyro.conf.arg(name="from")] = None
-    """Domain of the source, where its headers do not tell."""
+    """Domain of the source, if the headers do not name it."""
     kernel_tag: Literal["acquired", "target"] = "acquired"
-    """What ConvolutionKernel says in the output."""
+    """Kernel in the tag ConvolutionKernel of the output."""
     date: str | None = None
     """Date and time to write into the output, ISO 8601 or 'now'; if not given, those of the source
     stay, and two runs give the same bytes."""
     mixed: bool = False
-    """Folders may hold several series, told apart by their headers."""
+    """Allow several series in one folder; they are separated by their headers."""
     allow_derived: bool = False
     """Take images with ImageType DERIVED, too; what jaxharmo made stays refused."""
     precision: Precision = "float32"

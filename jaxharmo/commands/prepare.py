@@ -28,7 +28,7 @@ class Prepare:
     strict: bool = False
     """Exit with 1 where a file was not used that the settings did not leave out."""
     key_file: Path | None = None
-    """CSV to write who is behind the pseudonyms to; not among the shards."""
+    """CSV file for the patient behind each pseudonym; outside the shard set."""
     job: Annotated[Job, tyro.conf.arg(name="", prefix_name=False)] = Job()
 
     def run(self) -> None:

@@ -35,7 +35,7 @@ class ProfileGlcm:
     compare: bool = False
     """Time the same loss from matrices, too, and from dense products; slow."""
     repeats: int = 10
-    """Timed rounds, of which the median is told."""
+    """Timed rounds; the median is reported."""
     trace: Path | None = None
     """Folder to write a profiler trace to."""
     json: Path | None = None
@@ -69,11 +69,11 @@ class ProfileStep:
     domains: int = 3
     """Domains where the config names none."""
     repeats: int = 10
-    """Timed steps, of which the median is told."""
+    """Timed steps; the median is reported."""
     phases: bool = True
-    """Time the parts of a step, too; each is compiled alone."""
+    """Also time the parts of a step, each compiled on its own."""
     compile_only: bool = False
-    """Compile and tell of memory, operations and collectives; run nothing."""
+    """Only compile; report memory, operations and collectives."""
     trace: Path | None = None
     """Folder to write a profiler trace to."""
     json: Path | None = None
@@ -103,7 +103,7 @@ class ProfileInput:
     batches: int = 50
     """Batches read at full speed, and again between steps."""
     step_seconds: float | None = None
-    """Idle so long for a step; the config's own step is compiled and run if not given."""
+    """Time of a simulated step; if not given, the config's own step is compiled and run."""
     trace: Path | None = None
     """Folder to write a profiler trace to."""
     json: Path | None = None

@@ -26,7 +26,7 @@ class Domain:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Acquisition:
-    """How a series was acquired and reconstructed; None where its headers do not tell."""
+    """How a series was acquired and reconstructed; None where the headers do not say."""
 
     manufacturer: str | None = None
     model: str | None = None

@@ -100,7 +100,7 @@ class SpectralFilter:
             weight = np.minimum(weight, total.counts)
         ratio = _over(powers[1], powers[0])
         held = np.isfinite(ratio) & (ratio > 0)
-        # The few frequencies of a low band tell the anatomy of few patients.
+        # The few frequencies of a low band depend on the anatomy of few patients.
         logarithms, weight = np.where(held, np.log(np.where(held, ratio, 1)) / 2, 0), weight * held
         smooth = _over(
             *(ndimage.gaussian_filter1d(x, _SMOOTH) for x in (weight * logarithms, weight))

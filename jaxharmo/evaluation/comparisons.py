@@ -9,7 +9,7 @@ from jaxharmo.evaluation.structure import Anatomy, compare_anatomy, similarity
 from jaxharmo.ops.intensity import Window
 
 Row = dict[str, Any]
-"""Figures of one slice, and what tells which slice it is."""
+"""Figures of one slice, and which slice it is."""
 
 
 def compare_slice(

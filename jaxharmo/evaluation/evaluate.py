@@ -1,4 +1,4 @@
-"""Judge a translation between domains: every method before, after, and beside its rivals.
+"""Evaluate translations between domains: the source, the model, and the baselines.
 
 ``metrics.json``, format version 2, with null where a figure has no meaning::
 

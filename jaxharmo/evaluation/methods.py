@@ -54,7 +54,7 @@ class Guidance(NamedTuple):
 def guidances(
     translator: Translator, training: list[DomainSlices], settings: EvalConfig
 ) -> list[Guidance]:
-    """The model under the guidance that ``settings`` ask for; a style is made once a domain."""
+    """The model under each guidance in ``settings``; a style is computed once per domain."""
     found: list[Guidance] = []
     if settings.guidance in ("latent", "both"):
         if settings.latents:

@@ -1,4 +1,4 @@
-"""What is measured on a set of slices, as tables whose rows know their slice and their patient."""
+"""Measurements of a set of slices: tables with the slice and patient of each row."""
 
 import dataclasses
 from collections.abc import Hashable, Iterator, Sequence

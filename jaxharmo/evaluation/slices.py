@@ -1,4 +1,4 @@
-"""The slices that an evaluation looks at, which of them are paired, and whose they are."""
+"""The slices of an evaluation: which are paired, and of which patient."""
 
 import hashlib
 from collections.abc import Callable
@@ -36,7 +36,7 @@ class DomainSlices:
 
     @cached_property
     def _scan(self) -> "_Scan":
-        """One pass over all slices, made when something other than pixels is asked for."""
+        """One pass over all slices, made when anything but pixels is first needed."""
         headers, shapes, digest = [], [], hashlib.sha256()
         for item in self._slices:
             headers.append(item.header)
@@ -110,8 +110,8 @@ def _key(header: SliceHeader, shape: tuple[int, ...]) -> tuple:
 def open_domains(shards: Path, config: Config, report: Callable[[str], None]) -> list[DomainSlices]:
     """The domains of ``config.eval.domains``, or of the run, in ``config.eval.split``.
 
-    Domains without a slice in the split are left out, and ``report`` is told. Raises ``InputError``
-    for a domain that the run or the shard set does not know, and where fewer than two are left.
+    Domains without a slice in the split are left out and reported. Raises ``InputError``
+    for a domain that is not in the run or the shard set, and where fewer than two are left.
     """
     split = config.eval.split
     wanted = config.eval.domains or config.data.domains

@@ -179,7 +179,7 @@ def emphysema(hu: Image, lung: Mask) -> Emphysema:
 
 @dataclasses.dataclass(frozen=True)
 class Anatomy:
-    """A slice with all that a comparison asks of it."""
+    """A slice with everything that a comparison needs."""
 
     hu: Image
     tissue: Tissue

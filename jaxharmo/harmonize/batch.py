@@ -1,4 +1,4 @@
-"""All volumes below an input, each by each method: find, name the outputs, run, go on after errors.
+"""All volumes below an input, each translated by each method; an error costs one result.
 
 One series and one target: the output is the series. More than one of either: the output has a
 folder for each source, at its place below the input, and in it one result a target, named by the
@@ -81,7 +81,7 @@ def harmonize(
 
     What was done before is left as it is. ``origin`` replaces what headers say of the source's
     domain; ``skip_own`` leaves out translations into it. Where several results are to be made, one
-    that fails does not stop the others; all are told at the end in one ``InputError``.
+    that fails does not stop the others; one ``InputError`` at the end counts them.
     """
     check_apart(source, destination)
     volumes = find_volumes(source, mixed=mixed, report=report)

@@ -1,4 +1,4 @@
-"""What was done to a series and by what, as its DICOM headers, file names and sidecars tell it."""
+"""Provenance of a harmonized series, for DICOM headers, file names and sidecars."""
 
 import dataclasses
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Derivation:
     kernel_tag: bool = False
     """ConvolutionKernel is set to the target's."""
     date: datetime | None = None
-    """When it was done; None: not told, so that the same input gives the same bytes."""
+    """When it was done; None: left out, so that the same input gives the same bytes."""
 
     @property
     def identity(self) -> list[str]:
@@ -60,7 +60,7 @@ class Derivation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Method:
-    """One way to translate series: the function, its style bound, and what is told about it."""
+    """One way to translate series: the function with its style, and its provenance."""
 
     translate: Translate
     derivation: Derivation

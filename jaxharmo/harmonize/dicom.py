@@ -22,7 +22,7 @@ SERIES_NUMBER_OFFSET = 9000
 _SERIES_DESCRIPTION_LENGTH = 64
 _DERIVATION_DESCRIPTION_LENGTH = 1024
 _KERNEL_LENGTH = 16
-# What speaks of the old pixels, or signs them.
+# Elements that describe the old pixels, or sign them.
 _OUTDATED = (
     "DigitalSignaturesSequence", "IconImageSequence", "InstanceCreationDate",
     "InstanceCreationTime", "InstanceCreatorUID",
@@ -40,7 +40,7 @@ def derived_uid(source: str, derivation: Derivation) -> UID:
 def derive(source: Dataset, hu: Int16[np.ndarray, "h w"], derivation: Derivation) -> Dataset:
     """A new data set with ``hu`` as pixels; ``source`` is left as it is.
 
-    ConvolutionKernel stays as acquired, as it tells how the image was reconstructed, not how it
+    ConvolutionKernel stays as acquired, as it states how the image was reconstructed, not how it
     looks; ``derivation.kernel_tag`` sets it to the target's for pipelines that select by it. The
     date and time of the series and its content stay, too, unless ``derivation.date`` gives others:
     without a clock the same source gives the same bytes.

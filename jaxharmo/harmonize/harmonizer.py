@@ -128,7 +128,7 @@ class Harmonizer:
     def translate(
         self, hu: Num[np.ndarray, "n h w"], of: str | None, *, style: Style
     ) -> Float[np.ndarray, "n h w"]:
-        """Slices of the domain ``of`` to a style; in tiles where that was asked for."""
+        """Slices of the domain ``of`` to a style; in tiles if so configured."""
         run = partial(self.translator.translate, steering=self.translator.steering(style, of))
         if self._tile is None:
             return run(hu)

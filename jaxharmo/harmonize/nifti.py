@@ -32,7 +32,7 @@ _MOST_HU = 30000.0
 _PARTIAL = ".jaxharmo-partial"
 _LEAST_SPACING = 1e-3
 """mm; what claims less is damaged."""
-_NO_ORIENTATION = "the header tells no orientation; axes are taken as nibabel does"
+_NO_ORIENTATION = "the header has no orientation; axes are taken as nibabel does"
 _SLICES = "LPS"
 _BYTES_PER_VOXEL = 16
 """While a file is decoded: as float64, as float32, and what checks need."""
@@ -69,7 +69,7 @@ class _Found:
 
 
 class NiftiImage:
-    """One three-dimensional CT in HU, read when it is first asked for.
+    """One three-dimensional CT in HU, read when it is first used.
 
     Voxels are in memory while its slices are read. ``InputError`` where the file is damaged or no
     CT in HU.

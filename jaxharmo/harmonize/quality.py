@@ -12,7 +12,7 @@ from jaxharmo.ops.tissue import SOFT_TISSUE, Image, Mask, segment
 from jaxharmo.translator import CT_FLOOR
 
 SLICES = 8
-"""Slices of a series, evenly spread, in which tissue is told apart; the rest is only averaged."""
+"""Slices of a series, evenly spread, in which tissue is segmented; the rest is only averaged."""
 _NOISE_WIDTH = 2.0
 _STRUCTURE_WIDTH = 2.0
 """Widths of Gaussians, pixels: noise is what the first takes away; structure survives the other."""

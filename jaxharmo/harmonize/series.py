@@ -25,7 +25,7 @@ _READERS = Helpers()
 
 
 class DicomSeries:
-    """One CT series; its slices are read when they are asked for."""
+    """One CT series; its slices are read when they are needed."""
 
     def __init__(self, series: Series, source: Path):
         self._slices = series.slices

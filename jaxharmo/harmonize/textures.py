@@ -1,4 +1,4 @@
-"""The texture of the training domains in a few numbers, to tell what lies far from all of them.
+"""The texture of the training domains in a few numbers, to detect what is far from all of them.
 
 The texture of a slice: the robust standard deviation, σ = 1.4826 × median |x|, of three bands of
 spatial frequency (differences of Gaussians, about an octave each), in soft tissue and in the lung
@@ -107,7 +107,7 @@ class Textures:
 
 
 def looked_at(count: int) -> Int[np.ndarray, "n"]:
-    """Which of the ``count`` slices of a series tell of its texture: 8 at most, evenly spread."""
+    """The slices of a series of ``count`` that stand for its texture: at most 8, evenly spread."""
     return np.unique(np.linspace(0, count - 1, _LOOKED_AT).round().astype(int))
 
 

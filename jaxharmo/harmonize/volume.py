@@ -53,7 +53,7 @@ class Volume(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Digest that tells it from all others."""
+        """Digest that identifies it."""
         ...
 
     def __len__(self) -> int:
@@ -136,7 +136,7 @@ def _translated(
 def _start(volume: Volume, method: Method, origin: str) -> str:
     """The domain that the translation starts from: ``origin``, or else the one nearest in texture.
 
-    ``InputError`` where the model has to know and there is no telling.
+    ``InputError`` where the model needs it and it cannot be found.
     """
     if not method.needs_source or origin in method.domains:
         return origin
@@ -146,7 +146,7 @@ def _start(volume: Volume, method: Method, origin: str) -> str:
         found = method.textures.recognise([_as_seen(each) for each in slices], volume.spacing)
     if not found:
         raise InputError(
-            "the model has to know the source's domain, and neither headers nor texture tell; "
+            "the model needs the source's domain, and neither headers nor texture show it; "
             f"name it with --from, one of: {', '.join(sorted(method.domains))}"
         )
     return found
@@ -164,7 +164,9 @@ def _warnings(
     if start != origin:
         warnings.append(f"translated as if from {start}, the domain nearest in texture; see --from")
     if not origin:
-        warnings.append("the source's domain is not known (no kernel told); only its texture is")
+        warnings.append(
+            "the source's domain is not known (no kernel in the headers); only its texture is"
+        )
     elif method.domains and origin not in method.domains:
         warnings.append("the model was not trained on the source's domain")
     if method.textures and not method.textures.has_spacing(spacing):

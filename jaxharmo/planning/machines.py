@@ -18,7 +18,7 @@ _SHAPES_3D = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """What the compiler wants to know of a GPU, as its driver tells it."""
+    """What the compiler needs about a GPU, as its driver reports it."""
 
     description: str
     capability: tuple[int, int]
@@ -34,7 +34,7 @@ class Gpu:
     shared: int = 233_472
     """Shared memory of one, bytes."""
     shared_of_block: int = 232_448
-    """Shared memory that a block can ask for, bytes."""
+    """Shared memory available to a block, bytes."""
     clock_ghz: float
     l2: int
     """Cache, bytes."""
@@ -150,7 +150,7 @@ CARDS: Mapping[str, Card] = {
         peaks=_peaks(2250e12, 1100e12),
         memory_rate=7700e9,
         link_rate=900e9,
-        source="NVIDIA HGX B200, data sheet; memory rate as the driver tells it",
+        source="NVIDIA HGX B200, data sheet; memory rate as the driver reports it",
         gpu=Gpu(
             description="NVIDIA B200",
             capability=(10, 0),

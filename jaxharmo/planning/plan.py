@@ -126,7 +126,7 @@ def find_largest_batch(
 
 
 def plan_step(config: Config, machine: Machine, devices: Sequence[Any]) -> dict:
-    """Compile one step and read off it what there is to know."""
+    """Compile one step and analyse it."""
     program = step_program(config, make_mesh(devices))
     usable = machine.card.memory * machine.card.share
     started = time.perf_counter()
@@ -139,7 +139,7 @@ def plan_step(config: Config, machine: Machine, devices: Sequence[Any]) -> dict:
         return {"fits": False, "peak_bytes": _needed(str(error)), "usable_bytes": usable}
     seconds = time.perf_counter() - started
     memory = Memory.of(compiled)
-    assert memory, "compilers for accelerators tell of memory"
+    assert memory, "compilers for accelerators report memory"
     counted = step_flops(program.networks, config) / machine.devices
     done = _of_one_step(read_program(compiled.as_text() or ""), config.train.steps_per_dispatch)
     at_best = estimate(

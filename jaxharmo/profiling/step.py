@@ -1,4 +1,4 @@
-"""``jaxharmo profile step``: where the time of a training step goes, and what it asks for."""
+"""``jaxharmo profile step``: where the time of a training step goes, and what it needs."""
 
 import contextlib
 import tempfile

@@ -1,4 +1,4 @@
-"""How many operations a training step asks for, whatever form a device computes them in."""
+"""How many operations a training step needs, in whatever form a device computes them."""
 
 from collections import Counter
 

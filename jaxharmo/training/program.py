@@ -82,7 +82,7 @@ class Memory(NamedTuple):
 
     @classmethod
     def of(cls, compiled: Any) -> "Memory | None":
-        """Of ``compiled``; None where the compiler does not tell."""
+        """Of ``compiled``; None where the compiler does not report it."""
         told = compiled.memory_analysis()
         if told is None:
             return None

@@ -198,7 +198,7 @@ def _series(config: PhantomConfig, patient: int, index: int) -> str:
 
 
 def _labels(config: PhantomConfig, patient: int, index: int) -> Acquisition:
-    """What the headers of a series would tell."""
+    """What the headers of a series would contain."""
     scanner, kernel = DOMAINS[config.domains[index]]
     random = np.random.default_rng((config.seed, patient, 0, 0, 1))
     return Acquisition(

@@ -70,7 +70,7 @@ DOMAINS: dict[str, tuple[Scanner, str]] = {
     for scanner in SCANNERS
     for kernel in scanner.kernels
 }
-"""Scanner and kernel of each domain that the phantom knows."""
+"""Scanner and kernel of each domain of the phantom."""
 
 
 def view_count(size: int) -> int:

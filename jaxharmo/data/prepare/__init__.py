@@ -70,11 +70,11 @@ def prepare(
 
     Pixels are HU clipped to ``config.window`` on the scanner's own grid unless ``config`` says
     otherwise; padding becomes the window's lower end. ``labels``: a CSV of the domains of NIfTI
-    volumes. ``skipped.csv`` names every file not used, ``warnings.csv`` what is odd about a series.
-    ``key_file`` gets the identifiers behind the pseudonyms. A killed run goes on where it stopped
-    when it is started again; a finished set of the same files is left as it is. Messages go to
-    ``report``. None after one part of several. ``InputError`` where there is nothing to prepare,
-    or ``destination`` holds something else.
+    volumes. ``skipped.csv`` names every file not used, ``warnings.csv`` what is unusual about a
+    series. ``key_file`` gets the identifiers behind the pseudonyms. A killed call is resumed by the
+    next one; a finished set of the same files is left as it is. Messages go to ``report``. Returns
+    None after one part of several. Raises ``InputError`` where there is nothing to prepare, or
+    ``destination`` holds something else.
     """
     config, job = check(config or PrepareConfig()), job or Job()
     if not job.scheduler:
@@ -154,7 +154,7 @@ def _prepare(
 
 
 def lost(manifest: Manifest) -> int:
-    """How many files were not used though the settings did not ask for it."""
+    """How many files were not used for a reason other than the settings."""
     return sum(
         count for reason, count in manifest.skipped.items() if not reason.startswith(SETTINGS)
     )
@@ -252,7 +252,7 @@ def _part(job: Job) -> tuple[int, int]:
 
 
 def _fingerprint(source: Path, files: Iterable[Path], labels: Path | None) -> str:
-    """SHA-256 of names, sizes and times of change: tells a new input from the same one again."""
+    """SHA-256 of names, sizes and times of change: differs when the input changed."""
     listing = hashlib.sha256(labels.read_bytes() if labels else b"")
     for path in files:
         status = path.stat()

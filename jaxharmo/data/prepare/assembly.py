@@ -36,7 +36,7 @@ def assemble(
 ) -> Manifest:
     """Give all records their final names and write the manifest, last.
 
-    Killed in between, it goes on where it stopped. ``InputError`` where units are missing, or
+    A killed call is resumed by the next. ``InputError`` where units are missing, or
     where no slice is left.
     """
     done = _results(work, plan)

@@ -8,12 +8,12 @@ import numpy as np
 from jaxharmo.errors import InputError
 
 SETTINGS = "settings: "
-"""How the reason begins where a slice was left out because the user asked for it."""
+"""Start of the reason for slices that the settings leave out."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """Nothing but conversion to HU and clipping happens unless it is asked for here."""
+    """By default slices are only converted to HU and clipped."""
 
     window: tuple[float, float] = (-1024.0, 3071.0)
     """HU that the pixels are clipped to; padding becomes the lower end."""
@@ -22,7 +22,7 @@ class PrepareConfig:
     derived: bool = False
     """Take images with ImageType DERIVED, too."""
     exclude_contrast: bool = False
-    """Leave out series whose headers tell of a contrast agent, as the published method does."""
+    """Leave out series with a contrast agent in their headers, as the published method does."""
     spacing: float | None = None
     """mm between pixels after resampling (bicubic, with anti-aliasing), which changes the texture
     that a kernel gave; none keeps the scanner's grid."""
@@ -36,7 +36,7 @@ class PrepareConfig:
     min_lung: float = 0.0
     """cm² of lung that a slice must show."""
     slice_thickness: tuple[float, float] | None = None
-    """mm, least and most; series outside, or that do not tell, are left out."""
+    """Least and most, mm; other series, and those without the tag, are left out."""
     pixel_spacing: tuple[float, float] | None = None
     """mm, least and most, before resampling."""
     min_patients: int = 1

@@ -14,7 +14,7 @@ from jaxharmo.data.prepare.domains import clean
 
 
 class UnusableError(Exception):
-    """Carries the reason why a file is of no use, and whether a slice is lost with it."""
+    """The reason why a file cannot be used, and whether a slice is lost with it."""
 
     def __init__(self, reason: str, *, lost: bool = True):
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""How a slice was acquired and reconstructed, as its header tells."""
+"""How a slice was acquired and reconstructed, from its header."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ KEYWORDS = (
     "ContrastBolusAgent", "ContrastBolusAgentSequence", "ContrastBolusRoute",
     "ContrastBolusVolume", "ContrastBolusStartTime", "ContrastFlowRate",
 )  # fmt: skip
-"""Elements that tell of it."""
+"""Elements that describe it."""
 _NO_CONTRAST = {
     "no", "n", "none", "non", "not", "nil", "nativ", "native", "without", "w/o", "wo", "0", "false",
     "no contrast", "non contrast", "non-contrast", "without contrast", "w/o contrast",
@@ -26,7 +26,7 @@ _NO_CONTRAST = {
 
 
 def acquisition_of(header: Dataset, spacing: float) -> Acquisition:
-    """What one header tells; ``spacing`` between rows, mm."""
+    """The factors of one header; ``spacing`` between rows, mm."""
     parts = domain_parts(
         " ".join(texts(header, "Manufacturer")),
         " ".join(texts(header, "ManufacturerModelName")),
@@ -70,7 +70,7 @@ def _contrast(header: Dataset) -> bool | None:
     """Whether a contrast agent was given.
 
     The elements are there only if it was (DICOM PS3.3 C.7.6.4b), so without any of them it was not;
-    but many scanners write ContrastBolusAgent always, so an empty one tells nothing.
+    but many scanners write ContrastBolusAgent always, so an empty one means nothing.
     """
     agent = " ".join(texts(header, "ContrastBolusAgent")).lower()
     if agent:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxharmo.data.prepare.series import Series
 
 MIN_TILT = 0.5
-"""Degrees between the way of the couch and the normal of the slices that are told."""
+"""Degrees between couch movement and slice normal from which a warning is given."""
 _GAP = 1.5
 _UNEVEN = 0.05
 """A step larger than 1.5 times the usual one is a gap; one that differs by 5 % is uneven."""

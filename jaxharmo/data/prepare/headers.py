@@ -1,4 +1,4 @@
-"""One DICOM header -> what may be known of its CT slices, or the reason why it is of no use.
+"""One DICOM header -> its CT slices without identifiers, or why it cannot be used.
 
 Who the patient is stays in here: identifiers leave this module as SHA-256 digests only, and a
 reason never quotes a header value.
@@ -37,7 +37,7 @@ SPACING = (0.01, 20.0)
 ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
 MARKS = ("ContributingEquipmentSequence", "DerivationDescription")
-"""Where ``jaxharmo harmonize`` tells of itself."""
+"""Element in which ``jaxharmo harmonize`` marks its output."""
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _KEYWORDS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
@@ -71,7 +71,7 @@ class SliceFile:
     moment: str
     """Digest of the acquisition's date and time, else of its number; empty without either."""
     phase: str
-    """Digest of AcquisitionNumber: tells the phases of a scan that covers a position repeatedly."""
+    """Digest of AcquisitionNumber, which separates the phases of a scan with repeated positions."""
     domain: str
     """Empty without ConvolutionKernel."""
     factors: Acquisition

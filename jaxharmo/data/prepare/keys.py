@@ -1,4 +1,4 @@
-"""The key file: who is behind the pseudonyms; only on demand, and never with the shards."""
+"""The key file: the patient behind each pseudonym. Optional, and never with the shards."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ HEAD = ("series", "patient", "acquisition", "PatientID", "StudyInstanceUID", "Se
 def write_key_file(path: Path, plan: Plan) -> None:
     """A CSV with a line a series, readable by its owner alone.
 
-    The identifiers are read again, as none is kept; of a NIfTI volume there is but its path.
+    The identifiers are read again, as none is kept. A NIfTI volume has only its path.
     """
     table = io.StringIO()
     writer = csv.writer(table)

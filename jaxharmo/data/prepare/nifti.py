@@ -1,4 +1,4 @@
-"""NIfTI volumes, which know no scanner: a CSV tells the domain of each.
+"""NIfTI volumes, which do not name their scanner: a CSV gives the domain of each.
 
 Columns ``file`` (below the input folder) and ``domain``, or ``kernel`` with or without
 ``manufacturer`` and ``model`` to make it from; optional are ``patient``, ``acquisition`` (equal for
@@ -60,7 +60,7 @@ def is_nifti(name: str) -> bool:
 
 
 def read_labels(path: Path, by: str) -> dict[str, Label]:
-    """The CSV as a table by file; ``InputError`` naming the line that is of no use."""
+    """The CSV as a table by file; ``InputError`` naming the line that is wrong."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, restval=""))

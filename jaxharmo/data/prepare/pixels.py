@@ -74,7 +74,7 @@ def read_slices(
     """The pixels of ``items`` one after another, or why they cannot be read.
 
     Files with several frames are read frame by frame, so that one slice is in memory at a time.
-    Slices whose label is ``deadly`` are not read, for the reason that it tells.
+    Slices whose label is in ``deadly`` are not read, for the reason given there.
     """
     for (name, several, reason), group in itertools.groupby(
         items, key=lambda item: (item.name, item.frame is not None, deadly.get(item.label))
@@ -125,7 +125,7 @@ def body_box(hu: Real[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
 
 
 def padding_hu(dataset: Dataset) -> float | None:
-    """HU of PixelPaddingValue; none where the value is absent or cannot be told from tissue."""
+    """HU of PixelPaddingValue; none where the value is absent or could be tissue."""
     value = _padding_value(dataset)
     if value is None:
         return None

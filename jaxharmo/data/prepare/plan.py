@@ -124,7 +124,7 @@ def too_small(patients: int, slices: int, config: PrepareConfig) -> str:
 
 
 def _unwanted(series: Series, config: PrepareConfig) -> str:
-    """Why a series is left out by what its headers tell."""
+    """Why a series is left out because of its headers."""
     if not series.domain:
         return NO_KERNEL
     factors = acquisition_of_series([item.factors for item in series.slices])
@@ -177,11 +177,11 @@ def _by_position(group: list[Series]) -> dict[float, tuple[SliceFile, ...]]:
 
 
 def _pseudonyms(letter: str, keys: Iterable[str]) -> dict[str, str]:
-    """Key -> letter and number. Digests are the keys, so their order tells nothing."""
+    """Key -> letter and number. Keys are digests, so their order reveals nothing."""
     return {key: f"{letter}{number:04d}" for number, key in enumerate(sorted(set(keys)), start=1)}
 
 
 def main_reason(skipped: list[Skipped]) -> str:
-    """Of all these files, why most are of no use."""
+    """The most frequent reason why these files were not used."""
     ((reason, count),) = Counter(item.reason for item in skipped).most_common(1)
     return f"{len(skipped)} files; {count} of them: {reason}"

@@ -1,4 +1,4 @@
-"""The folder of a shard set in the making: what is ours, what is done, how far it is.
+"""The folder of an unfinished shard set: whether it is ours, and what is done.
 
 ``progress.json`` marks the folder as ours and unfinished; ``work/`` holds the units that are done.
 Both vanish when the manifest is written.

@@ -22,7 +22,7 @@ class Series:
 
     @property
     def key(self) -> str:
-        """Digest that tells the series from all others."""
+        """Digest that identifies the series."""
         return self.slices[0].series
 
     @property
@@ -45,7 +45,7 @@ class Series:
         """Digest shared by the reconstructions of one acquisition on one pixel grid.
 
         Equal study, frame of reference, tube voltage, in-plane geometry, thickness, and time of
-        the earliest slice (or AcquisitionNumber). A series that tells neither is on its own.
+        the earliest slice (or AcquisitionNumber). A series with neither is its own acquisition.
         """
         moments = sorted({item.moment for item in self.slices if item.moment})
         return digest(self.slices[0].scan, moments[0]) if moments else digest("alone", self.key)
@@ -101,7 +101,7 @@ def without_copies(series: list[Series]) -> tuple[list[Series], list[Skipped]]:
 
 
 def group(found: Iterable[SliceFile | Skipped]) -> tuple[list[Series], list[Skipped]]:
-    """Slices as series, and what is of no use, both in an order of their own.
+    """Slices as series, and what cannot be used, both in a fixed order.
 
     A copy of a slice stays in its series, for the case that the first cannot be read. Of slices of
     one SOPInstanceUID at several places, one place is right, whatever the names of the files.

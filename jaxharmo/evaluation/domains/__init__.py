@@ -84,7 +84,7 @@ def study_domains(
         raise InputError(f"{shards}: holds one domain; there is nothing to compare")
     if not manifest.series:
         raise InputError(
-            f"{shards}: its dataset.json does not tell how series were acquired; prepare it again"
+            f"{shards}: its dataset.json does not say how series were acquired; prepare it again"
         )
     make_folder(output)
     units = measure_units(

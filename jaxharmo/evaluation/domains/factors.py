@@ -1,4 +1,4 @@
-"""The factors that the headers tell of, as levels; how factors hang together."""
+"""The acquisition factors in the headers, as levels, and the associations between them."""
 
 import dataclasses
 import re
@@ -82,7 +82,7 @@ DEFINITIONS = {
 
 
 def factors_of(series: Sequence[Acquisition]) -> list[Factor]:
-    """The factors that some header tells of, the likeliest first; a level for each row."""
+    """The factors that some header has, the likeliest first; a level for each row."""
     contrast = {True: "given", False: "none", None: None}
     columns = {name: [read(each) for each in series] for name, read in _TEXTS.items()}
     columns |= {

@@ -71,7 +71,7 @@ def _confounding(effect: Effect, effects: Sequence[Effect]) -> list[str]:
     """With what a factor is confounded; of those that settle it, the one of most effect."""
     notes = []
     if effect.same_as:
-        notes.append(f"cannot be told apart from {', '.join(effect.same_as)}: the same groups")
+        notes.append(f"cannot be separated from {', '.join(effect.same_as)}: the same groups")
     settling = [e.factor for e in effects if e.factor in effect.settled_by and e.rank]
     if settling:
         notes.append(f"every level of {settling[0]} has one level of it")

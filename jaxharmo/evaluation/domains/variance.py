@@ -1,4 +1,4 @@
-"""How much of the texture's variance each factor explains, and which can be told apart.
+"""How much of the texture's variance each factor explains, and which are confounded.
 
 Shares are R² of z-scored features in Euclidean distance (PERMANOVA, Anderson 2001). A share grows
 with the number of levels even where a factor does nothing, so it is set against the mean share of
@@ -21,10 +21,10 @@ from jaxharmo.evaluation.statistics.resampling import permuted_labels, units_of
 
 PERMUTATIONS = 999
 TIED = 0.8
-"""Cramér's V from which two factors count as hard to tell apart."""
+"""Cramér's V from which two factors count as strongly confounded."""
 MIN_PATIENTS = 2
-"""Of a level; fewer cannot be told from the patient."""
-NOT_JUDGED = "too few patients a level to be told from the patients"
+"""Of a level; with fewer, level and patient are confounded."""
+NOT_JUDGED = "too few patients per level to separate the factor from the patients"
 NAN = float("nan")
 _KERNEL_AND_CLASS = ("kernel", "convolution class")
 """What the class explains, the kernel explains, too."""
@@ -56,7 +56,7 @@ class Effect:
     features_differ: float
     """Share of the features that differ (Kruskal-Wallis, false discovery rate)."""
     same_as: tuple[str, ...]
-    """Factors with the very same groups: they cannot be told apart here."""
+    """Factors with the same groups, which cannot be separated here."""
     settled_by: tuple[str, ...]
     """Factors of which every level comes with one level of this one."""
     rank: int | None = None
@@ -121,12 +121,12 @@ def associations(factors: Sequence[Factor]) -> list[dict]:
         forth, back = settles(a, b), settles(b, a)
         v = _cramers_v(a.levels, b.levels)
         if forth and back:
-            relation = "the same groups: cannot be told apart"
+            relation = "the same groups: cannot be separated"
         elif forth or back:
             finer, coarser = (a, b) if forth else (b, a)
             relation = f"every level of {finer.name} has one of {coarser.name}"
         else:
-            relation = "hard to tell apart" if v >= TIED else "crossed"
+            relation = "strongly confounded" if v >= TIED else "crossed"
         rows.append({"a": a.name, "b": b.name, "cramers_v": v, "relation": relation})
     return rows
 
@@ -209,14 +209,14 @@ def _bounded(effect: Effect, effects: Sequence[Effect]) -> Effect:
     if effect.judged:
         return effect
     coarser = [e.effect for e in effects if (effect.factor, e.factor) == _KERNEL_AND_CLASS]
-    bounds = {"reconstructions of the same acquisitions": effect.paired}
+    bounds = {"from reconstructions of the same acquisitions": effect.paired}
     if coarser:
-        bounds["its class"] = coarser[0]
+        bounds["from the convolution class"] = coarser[0]
     known = {how: value for how, value in bounds.items() if math.isfinite(value)}
     if not known:
         return dataclasses.replace(effect, note=NOT_JUDGED)
     how = max(known, key=lambda name: known[name])
-    note = f"a lower bound, from {how}, as there are too few patients a level for a test"
+    note = f"a lower bound {how}; too few patients per level for a test"
     return dataclasses.replace(effect, effect=known[how], note=note)
 
 

@@ -16,7 +16,7 @@ _ROUNDS = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Combat:
-    """A fitted model, applied to rows of batches it knows."""
+    """A fitted model, applied to rows of the batches that it was fitted on."""
 
     names: np.ndarray
     """Batches, sorted."""
@@ -42,7 +42,7 @@ class Combat:
         """Fit on all batches; ``covariates`` are kept, ``reference`` names a batch left as it is.
 
         Raises ``ValueError`` for a batch of fewer than two rows, an unknown reference, one feature
-        (the priors need several), or covariates that cannot be told from the batches.
+        (the priors need several), or covariates that are confounded with the batches.
         """
         rows = np.asarray(rows, np.float64)
         names, batch = np.unique(batches, return_inverse=True)
@@ -53,7 +53,7 @@ class Combat:
         extra = np.zeros((len(rows), 0)) if covariates is None else np.asarray(covariates, float)
         design = np.concatenate([member, extra], 1)
         if np.linalg.matrix_rank(design) < design.shape[1]:
-            raise ValueError("covariates cannot be told from the batches, or from one another")
+            raise ValueError("covariates are confounded with the batches or with one another")
         effects = np.linalg.lstsq(design, rows)[0]
         own = np.ones(len(rows), bool)
         mean = counts / counts.sum() @ effects[: len(names)]

@@ -1,4 +1,4 @@
-"""All features at once: do two or more domains still tell apart."""
+"""All features at once: whether domains can still be distinguished."""
 
 import warnings
 from typing import NamedTuple
@@ -137,7 +137,7 @@ def domain_auc(
     folds: int = _FOLDS,
     seed: int = 0,
 ) -> float:
-    """How well a logistic regression tells domains apart in patients it has not seen.
+    """How well a logistic regression distinguishes domains in unseen patients.
 
     Area under the ROC curve, each domain against the rest, averaged over stratified folds of whole
     patients and then over domains: 1 where domains are told apart, 0.5 where they are alike. There

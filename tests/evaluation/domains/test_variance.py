@@ -92,10 +92,10 @@ def test_factors_of_the_same_groups_share_a_rank():
     assert set(found["exposure"].same_as) == {"model", "manufacturer"}
     assert found["exposure"].beyond == pytest.approx(0, abs=1e-9)
     lines = verdict(list(found.values()))
-    assert any("model" in line and "cannot be told apart from" in line for line in lines)
+    assert any("model" in line and "cannot be separated from" in line for line in lines)
     relations = {(row["a"], row["b"]): row for row in associations(factors_of(series))}
     assert relations["model", "exposure"]["cramers_v"] == pytest.approx(1)
-    assert "cannot be told apart" in relations["model", "exposure"]["relation"]
+    assert "cannot be separated" in relations["model", "exposure"]["relation"]
     assert relations["kernel", "model"]["relation"] == "crossed"
 
 
