@@ -141,7 +141,8 @@ def test_training_ends_with_a_verdict_on_every_pair(trained):
 
 def test_evaluation_of_another_step_and_split(trained):
     workdir, *_ = trained
-    code, out, said = start("eval.py", "--workdir", workdir, "--step", 4, "--split", "validation")
+    words = ("--step", 4, "--split", "validation", "--eval.targets", "PHANTOM Ellipse -- B30f")
+    code, out, said = run("eval.py", "--workdir", workdir, *words)
     assert code == 0, said
     assert str(workdir / "eval" / "4" / "report.html") in out
     stages = [line.split(":")[0] for line in said.splitlines() if re.search(r": \d+/\d+ ", line)]
