@@ -14,6 +14,7 @@ FLOORS = {
     "isolation": 0,
     "lock": 0,
     "files": 0,
+    "pages": 0,
     "typed": 0,
     "hlo": 0,
     "ops": 0,

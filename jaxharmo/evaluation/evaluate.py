@@ -61,6 +61,7 @@ from jaxharmo.evaluation.methods import (
 )
 from jaxharmo.evaluation.outcome import PairResult
 from jaxharmo.evaluation.pairs import RealSlices, Stream, Trial, target_density
+from jaxharmo.evaluation.report import shown_slices
 from jaxharmo.evaluation.results import mean_scores, write_results
 from jaxharmo.evaluation.samples import Sample, Sampler, tile_count
 from jaxharmo.evaluation.scores import (
@@ -133,17 +134,24 @@ class _Evaluation:
         with Progress("measuring", total, "slice", self._report) as progress:
             samples = {domain.name: self._sample(domain, progress) for domain in self._domains}
         densities = {domain.name: target_density(self._real, domain) for domain in self._domains}
-        ordered = [
+        directions = [
             (source, target)
             for source in self._domains
             for target in self._domains
             if source is not target and target.name in self._targets
         ]
-        total = sum(len(source.chosen) for source, _ in ordered)
+        total = sum(len(source.chosen) for source, _ in directions)
         with Progress("translating", total, "slice", self._report) as progress:
             pairs = [
-                self._pair(source, target, samples, densities[target.name], progress)
-                for source, target in ordered
+                self._pair(
+                    source,
+                    target,
+                    samples,
+                    densities[target.name],
+                    shown_slices(source, len(directions)),
+                    progress,
+                )
+                for source, target in directions
             ]
         with self._clock("statistics"):
             floors = {name: floor(sample, self._settings) for name, sample in samples.items()}
@@ -171,6 +179,7 @@ class _Evaluation:
         target: DomainSlices,
         samples: dict[str, Sample],
         density: dict[str, float],
+        numbers: list[int],
         progress: Progress,
     ) -> PairResult:
         before, wanted = samples[source.name], samples[target.name]
@@ -178,8 +187,8 @@ class _Evaluation:
         with self._clock("baselines"):
             fitted = self._baselines.methods(source.name, target.name, paired=paired)
         methods = [*self._models(source.name, target.name), *fitted]
-        trials, example = self._stream.run(
-            source, target, methods, before, wanted, progress.advance
+        trials, example, pictures = self._stream.run(
+            source, target, methods, before, wanted, numbers, progress.advance
         )
         with self._clock("statistics"):
             trials = {name: _with_distance(trial, wanted) for name, trial in trials.items()}
@@ -210,6 +219,7 @@ class _Evaluation:
             wanted.names,
             feature_means(wanted),
             example,
+            pictures,
         )
 
     def _models(self, of: str, to: str) -> list[Method]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from jaxharmo.evaluation.comparisons import Row
 from jaxharmo.evaluation.figures import BY_NAME
-from jaxharmo.evaluation.pairs import Example
+from jaxharmo.evaluation.pairs import Example, Shown
 from jaxharmo.evaluation.scores import Scores
 
 Profiles = dict[str, Float[np.ndarray, "k"]]
@@ -31,7 +31,9 @@ class PairResult(NamedTuple):
     target_features: Float[np.ndarray, "f"]
     """Their means in the target domain."""
     example: Example
-    """Pictures for the report."""
+    """Still pictures for the report."""
+    shown: list[Shown]
+    """Slices for its viewer."""
 
     @property
     def figures(self) -> dict:

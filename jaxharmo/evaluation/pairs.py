@@ -7,7 +7,7 @@ features; images are gone once they are measured.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +20,12 @@ from jaxharmo.evaluation.samples import Patches, Sample, Sampler, chunks, joined
 from jaxharmo.evaluation.slices import DomainSlices
 from jaxharmo.evaluation.structure import Anatomy, emphysema
 from jaxharmo.ops.intensity import Window
-from jaxharmo.ops.tissue import Tissue
+from jaxharmo.ops.tissue import Tissue, bounding_box
 
 _REMEMBERED = 2048
 """Real slices whose masks and edges are kept, a bit a pixel."""
+_GRID = 8
+"""Pixels."""
 
 
 class Example(NamedTuple):
@@ -38,6 +40,21 @@ class Example(NamedTuple):
     tissue: Tissue
     edges: dict[str, np.ndarray]
     """Of the source, the translation and the target."""
+
+
+class Shown(NamedTuple):
+    """One slice for the viewer: HU, cut to the body as far as the slices shown with it reach."""
+
+    source: np.ndarray
+    made: dict[str, np.ndarray]
+    """By method, the model first."""
+    truth: np.ndarray | None
+    body: np.ndarray
+    """Mask."""
+    position: float
+    """mm along the normal."""
+    spacing: tuple[float, float]
+    """Of rows and columns, mm."""
 
 
 class Trial(NamedTuple):
@@ -108,18 +125,21 @@ class Stream:
         methods: Sequence[Method],
         before: Sample,
         wanted: Sample,
+        shown: Collection[int],
         advance: Callable[[int], object],
-    ) -> tuple[dict[str, Trial], Example]:
-        """Trials by method, ``before`` and ``ceiling`` among them, and pictures of one slice.
+    ) -> tuple[dict[str, Trial], Example, list[Shown]]:
+        """Trials by method, ``before`` and ``ceiling`` among them, and pictures.
 
-        ``before`` and ``wanted`` are the features of the real slices of both domains. The ceiling
-        is there only where slices are paired. ``advance`` counts the finished slices.
+        ``before`` and ``wanted`` are the features of the real slices of both domains, ``shown`` the
+        numbers of the source's slices for the viewer. The ceiling is there only where slices are
+        paired. ``advance`` counts the finished slices.
         """
         rows: dict[str, list[Row]] = {
             name: [] for name in (BEFORE, *(m.name for m in methods), CEILING)
         }
         parts: dict[str, list[Sample]] = {method.name: [] for method in methods}
-        example, shown = None, -1
+        example, most = None, -1
+        pictures: list[Shown] = []
         for numbers in chunks(source.chosen, source.grids):
             looks = self._real.looks(source, numbers)
             twins = [target.twin(source, number) for number in numbers]
@@ -147,14 +167,27 @@ class Stream:
             lungs = [int(seen.tissue.lung.sum()) for seen in looks]
             index = int(np.argmax(lungs))
             # The slice with most lung shows most texture.
-            if lungs[index] > shown:
-                shown = lungs[index]
+            if lungs[index] > most:
+                most = lungs[index]
                 example = self._example(
                     looks[index],
                     {name: stack[index] for name, stack in images.items()},
                     truths[index],
                     target,
                 )
+            for index, number in enumerate(numbers):
+                if number in shown:
+                    truth, header = truths[index], source.headers[number]
+                    pictures.append(
+                        Shown(
+                            looks[index].hu,
+                            {name: stack[index].copy() for name, stack in images.items()},
+                            None if truth is None else truth.hu,
+                            looks[index].tissue.body,
+                            header.position,
+                            header.spacing,
+                        )
+                    )
             advance(len(numbers))
         assert example is not None, "a domain has at least one slice"
         titles = {method.name: method.title for method in methods}
@@ -162,7 +195,7 @@ class Stream:
             name: Trial(titles[name], rows[name], joined(some)) for name, some in parts.items()
         }
         ceiling = self._ceiling(rows[CEILING], source, target, wanted)
-        return trials | ceiling, example
+        return trials | ceiling, example, _cut_to_body(pictures)
 
     def _truths(self, target: DomainSlices, twins: list[int | None]) -> list[Anatomy | None]:
         found = self._real.looks(target, [twin for twin in twins if twin is not None])
@@ -223,6 +256,28 @@ class Stream:
         translated = Anatomy.of(made[AFTER], self._window)
         edges = {"source": seen.edges, AFTER: translated.edges, "target": other.edges}
         return Example(seen.hu, made, other.hu, truth is not None, seen.tissue, edges)
+
+
+def _cut_to_body(pictures: list[Shown]) -> list[Shown]:
+    """One box for all slices of a shape, so that they stay in place when one scrolls."""
+    boxes = {}
+    for shape in {each.body.shape for each in pictures}:
+        bodies = [each.body for each in pictures if each.body.shape == shape]
+        top, left, bottom, right = bounding_box(np.any(bodies, axis=0))
+        # On a grid, so that pairs of domains that share a slice mostly cut it alike.
+        rows = slice(top // _GRID * _GRID, -(-bottom // _GRID) * _GRID)
+        boxes[shape] = rows, slice(left // _GRID * _GRID, -(-right // _GRID) * _GRID)
+
+    def cut(each: Shown) -> Shown:
+        box = boxes[each.body.shape]
+        return each._replace(
+            source=each.source[box],
+            made={name: hu[box] for name, hu in each.made.items()},
+            truth=None if each.truth is None else each.truth[box],
+            body=each.body[box],
+        )
+
+    return [cut(each) for each in pictures]
 
 
 def target_density(real: RealSlices, domain: DomainSlices) -> dict[str, float]:

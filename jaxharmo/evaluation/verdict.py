@@ -19,7 +19,7 @@ def verdict_table(metrics: dict) -> str:
 
 def _table(metrics: dict, *, baselines: bool) -> str:
     names = [domain["name"] for domain in metrics["domains"]]
-    short = dict(zip(names, _shortened(names), strict=True))
+    short = short_names(names)
     rows = [["source → target", "RMSE HU", "FD texture", "lung Dice", "edges"]]
     for pair in metrics["pairs"]:
         title = f"{short[pair['source']]} → {short[pair['target']]}"
@@ -75,15 +75,15 @@ def _figure(value: float) -> str:
     return f"{value:.1f}" if abs(value) < 999.95 else f"{value:.0f}"
 
 
-def _shortened(names: list[str]) -> list[str]:
-    """The first of these that fits ``_NAME`` and keeps names apart: whole, kernel alone, cut."""
+def short_names(names: list[str]) -> dict[str, str]:
+    """By name, the first of these that fits ``_NAME`` and keeps all apart: whole, kernel, cut."""
     kernels = [name.rpartition(" -- ")[2] for name in names]
     cut = [_cut(name, kernel) for name, kernel in zip(names, kernels, strict=True)]
     numbered = [f"{number}: {name}"[:_NAME] for number, name in enumerate(names, start=1)]
-    for short in (names, kernels, cut):
+    for short in (names, kernels, cut, numbered):
         if len(set(short)) == len(names) and max(map(len, short)) <= _NAME:
-            return short
-    return numbered
+            return dict(zip(names, short, strict=True))
+    return dict(zip(names, numbered, strict=True))
 
 
 def _cut(name: str, kernel: str) -> str:

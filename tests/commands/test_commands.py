@@ -134,7 +134,7 @@ def test_training_ends_with_a_verdict_on_every_pair(trained):
         f"next: jaxharmo harmonize --workdir {workdir} --to 'PHANTOM Ellipse -- "
     )
     page = report.read_text()
-    assert page.count("data:image/png;base64,") > 6
+    assert page.count("data:image/webp;base64,") > 6
     metrics = json.loads((workdir / "eval" / "6" / "metrics.json").read_text())
     assert len(metrics["pairs"]) == 6
 

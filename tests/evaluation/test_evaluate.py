@@ -217,10 +217,12 @@ def test_unpaired_domains_and_hostile_names(result, shards, tmp_path):
     assert pairs[SHARP, STRANGE]["scores"]["rmse_hu"]["after"] is None
     assert "ceiling" not in pairs[SHARP, STRANGE]["scores"]["edges"]
     page = (output / "report.html").read_text()
-    assert "<script" not in page
+    # Two: the viewer, and the slices that it shows.
+    assert page.count("<script") == page.count("</script>") == 2
+    assert page.count('class="viewer"') == page.count('class="still"') == 2
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; Co" in page
     assert "http" not in page
-    pictures = re.findall(r"data:image/png;base64,([^\"]+)", page)
+    pictures = re.findall(r"data:image/webp;base64,([^\"]+)", page)
     # Per pair: source, translated, target, difference; edges; a patch of each of five.
     assert len(pictures) == 2 * (4 + 1 + 5)
     with PIL.Image.open(io.BytesIO(base64.b64decode(pictures[0]))) as picture:

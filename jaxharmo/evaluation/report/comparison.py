@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.methods import AFTER, BEFORE
-from jaxharmo.evaluation.report.page import page
-from jaxharmo.evaluation.report.tables import HEADLINES, number, table, title
+from jaxharmo.evaluation.report.tables import HEADLINES, number, title
+from jaxharmo.pages.document import page
+from jaxharmo.pages.tables import Cell, Row, table
 
 _SHOWN = 0.05
 
@@ -31,9 +32,7 @@ independent, and p cannot fall below 2 / 2^patients. q is p adjusted for all row
 
 def _side_by_side(runs: Sequence[tuple[str, dict]]) -> str:
     pairs = runs[0][1]["pairs"]
-    heads = "".join(f"<th>{html.escape(name)}</th>" for name, _ in runs)
-    head = f"<tr><th>source → target</th><th>figure</th><th>before</th>{heads}</tr>"
-    body = []
+    rows = []
     for index, pair in enumerate(pairs):
         for name in HEADLINES:
             figure = BY_NAME[name]
@@ -42,18 +41,17 @@ def _side_by_side(runs: Sequence[tuple[str, dict]]) -> str:
             if all(value is None for value in values):
                 continue
             best = _best(figure.aim, values)
-            cells = "".join(
-                f"<td>{'<b>' if value is not None and value == best else ''}"
-                f"{number(value, figure.digits)}"
-                f"{'</b>' if value is not None and value == best else ''}</td>"
-                for value in values
-            )
+            shown = [number(value, figure.digits) for value in values]
+            cells = [
+                Cell(f"<b>{text}</b>" if value is not None and value == best else text)
+                for text, value in zip(shown, values, strict=True)
+            ]
             unit = f" <small>{html.escape(figure.unit)}</small>" if figure.unit else ""
-            body.append(
-                f"<tr><th>{title(pair)}</th><td>{html.escape(figure.title)}{unit}</td>"
-                f"<td>{number(scores.get(BEFORE), figure.digits)}</td>{cells}</tr>"
-            )
-    return table(head, "".join(body))
+            before = Cell(number(scores.get(BEFORE), figure.digits))
+            named = Cell(f"{html.escape(figure.title)}{unit}")
+            rows.append(Row(Cell(title(pair)), [named, before, *cells]))
+    names = (html.escape(name) for name, _ in runs)
+    return table(["source → target", "figure", "before", *names], rows)
 
 
 def _of(metrics: dict, index: int, name: str) -> float | None:
@@ -70,23 +68,24 @@ def _best(aim: str, values: Sequence[float | None]) -> float | None:
 
 
 def _tests(rows: Sequence[dict]) -> str:
-    head = "<tr><th>source → target</th><th>figure</th><th>runs</th><th>difference</th>"
-    head += "<th>95 % interval</th><th>p</th><th>q</th><th>patients</th><th>slices</th></tr>"
+    heads = ("source → target", "figure", "runs", "difference", "95 % interval", "p", "q",
+             "patients", "slices")  # fmt: skip
     body = []
     for row in rows:
         figure = BY_NAME[row["figure"]]
         digits = figure.digits + 1
-        shown = row["q"] < _SHOWN
-        kind = ("better" if row["mean"] < 0 else "worse") if shown else ""
+        kind = ("better" if row["mean"] < 0 else "worse") if row["q"] < _SHOWN else ""
         ends = " to ".join(_figure(row[end], digits) for end in ("low", "high"))
-        body.append(
-            f"<tr><th>{title(row)}</th><td>{html.escape(figure.title)}</td>"
-            f"<td>{html.escape(row['other'])}<small>minus {html.escape(row['first'])}</small></td>"
-            f'<td class="{kind}">{_figure(row["mean"], digits)}</td><td>{ends}</td>'
-            f"<td>{_figure(row['p'], 3)}</td><td>{_figure(row['q'], 3)}</td>"
-            f"<td>{row['patients']}</td><td>{row['slices']}</td></tr>"
-        )
-    return table(head, "".join(body))
+        runs = f"{html.escape(row['other'])}<small>minus {html.escape(row['first'])}</small>"
+        texts = (ends, _figure(row["p"], 3), _figure(row["q"], 3), row["patients"], row["slices"])
+        cells = [
+            Cell(html.escape(figure.title)),
+            Cell(runs),
+            Cell(_figure(row["mean"], digits), kind),
+            *(Cell(str(text)) for text in texts),
+        ]
+        body.append(Row(Cell(title(row)), cells))
+    return table(heads, body)
 
 
 def _figure(value: float, digits: int) -> str:

@@ -2,7 +2,6 @@
 
 import html
 from collections.abc import Sequence
-from importlib import resources
 
 import numpy as np
 
@@ -10,8 +9,16 @@ from jaxharmo.evaluation.fid import bias_note
 from jaxharmo.evaluation.figures import BY_NAME, Figure
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, COMBAT
 from jaxharmo.evaluation.outcome import PairResult
-from jaxharmo.evaluation.report import pictures, plots, tables
+from jaxharmo.evaluation.report import pictures, tables
+from jaxharmo.evaluation.report.colours import colour, legend
+from jaxharmo.evaluation.report.views import RESOLUTION, pair_viewer
+from jaxharmo.evaluation.sentence import READING, verdict_sentence
 from jaxharmo.evaluation.texture import FREQUENCIES
+from jaxharmo.pages import plots
+from jaxharmo.pages.document import page
+from jaxharmo.pages.slices import SliceStore
+from jaxharmo.pages.tables import Cell, Row, table
+from jaxharmo.pages.viewer import LUNG
 
 MOVED = 15
 """Radiomic features shown for a pair."""
@@ -25,50 +32,45 @@ def html_report(metrics: dict, pairs: Sequence[PairResult]) -> str:
     """The page; ``metrics`` as in metrics.json."""
     first = pairs[0].example
     window = metrics["window_hu"]
-    sections = "".join(
-        _pair(metrics, summary, pair, opened=index < _OPEN)
+    store = SliceStore(RESOLUTION)
+    sections = [
+        _pair(metrics, summary, pair, store, opened=index < _OPEN)
         for index, (summary, pair) in enumerate(zip(metrics["pairs"], pairs, strict=True))
-    )
+    ]
     return page(
         f"jaxharmo evaluation: {metrics['model']}",
         f"""<h1>Evaluation of {html.escape(metrics["model"])}</h1>
+<p class="verdict">{html.escape(verdict_sentence(metrics))}</p>
 <p>{_facts(metrics)}</p>
-<section><h2>Verdict</h2>{tables.verdict(metrics)}
-<p>Each cell: the source as it is → the model's translation, against the target domain; below, the
-best baseline and the ceiling (what the real paired slice scores). Green is nearer to the target
-than the source was, red farther. Comparisons with the source (edges, Dice, shift) should match
-their ceiling, not exceed it.</p></section>
+<section><h2>All directions</h2>{tables.verdict(metrics)}
+{_key()}</section>
 <section><h2>{tables.title(metrics["pairs"][0])}</h2>
-{pictures.slice_strip(first, window)}
+{_viewer(metrics["pairs"][0], pairs[0], window, store)}
 {pictures.patch_strip(first, metrics["methods"])}
 {pictures.edge_strip(first)}
 <p>{_picture_note(window)}</p></section>
 <details><summary>How to read the figures</summary>{_reading(metrics)}</details>
-{sections}
+{"".join(sections)}
 <section><h2>Samples, bias and limits</h2>{_limits(metrics)}</section>""",
+        store,
     )
 
 
-def page(title: str, body: str) -> str:
-    """A whole document with the style sheet in it."""
-    style = (
-        resources.files("jaxharmo.evaluation.report")
-        .joinpath("style.css")
-        .read_text(encoding="utf-8")
-    )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
-<style>{style}</style>
-</head>
-<body><main>
-{body}
-</main></body>
-</html>
-"""
+def _key() -> str:
+    """What arrows, brackets and colours in the table mean."""
+    return f"""<ul class="legend">
+<li><b>a → b</b> the source as it is → the model's translation, against the target domain</li>
+<li><b>[ ]</b> the best baseline; ComBat, which makes no image</li>
+<li><b>( )</b> the ceiling: what the real paired slice scores; or the target domain's value</li>
+<li><i class="better"></i> nearer to the target than the source was</li>
+<li><i class="worse"></i> farther from it</li></ul>
+<p>Comparisons with the source (edges, Dice, shift) should match their ceiling, not exceed it.
+{READING}</p>"""
+
+
+def _viewer(summary: dict, pair: PairResult, window: Sequence[float], store: SliceStore) -> str:
+    still = pictures.slice_strip(pair.example, window)
+    return pair_viewer(pair.shown, summary["scores"], window, store, still)
 
 
 def _facts(metrics: dict) -> str:
@@ -97,7 +99,9 @@ Intervals are 95 %, by resampling patients; a dash means that a figure has no me
 {tables.legend(lambda figure: True, metrics)}"""
 
 
-def _pair(metrics: dict, summary: dict, pair: PairResult, *, opened: bool) -> str:
+def _pair(
+    metrics: dict, summary: dict, pair: PairResult, store: SliceStore, *, opened: bool
+) -> str:
     titles, models = metrics["methods"], metrics["models"]
     titles = {name: title for name, title in titles.items() if name in pair.scores}
     window = metrics["window_hu"]
@@ -110,9 +114,10 @@ def _pair(metrics: dict, summary: dict, pair: PairResult, *, opened: bool) -> st
 <summary>{tables.title(summary)}</summary>
 <p>{summary["slices"]} slices translated, {summary["paired"]} of them paired. Patients: source
 {whose["source"]}, target {whose["target"]}, in both {whose["shared"]}.</p>
-{"" if opened else pictures.slice_strip(pair.example, window)}
+{"" if opened else _viewer(summary, pair, window, store)}
 {"" if opened else pictures.patch_strip(pair.example, titles)}
 {"" if opened else pictures.edge_strip(pair.example)}
+{_colours(titles)}
 <h3>Against the truth</h3>{_truth(summary, titles, group)}
 <h3>Deep features</h3>
 <p>Lower is nearer to the target domain. The dashed line is what two halves of the real target
@@ -162,7 +167,9 @@ def _dots(metrics: dict, summary: dict, titles: dict[str, str], figures: Sequenc
     for name in figures:
         values, intervals = summary["scores"].get(name, {}), summary["intervals"].get(name, {})
         dots = [
-            plots.Dot(_label(method, title), method, values[method], *intervals.get(method, ()))
+            plots.Dot(
+                _label(method, title), colour(method), values[method], *intervals.get(method, ())
+            )
             for method, title in titles.items()
             if values.get(method) is not None
         ]
@@ -176,6 +183,11 @@ def _label(method: str, title: str) -> str:
     if method.startswith(AFTER):
         return "model" if method == AFTER else f"model, {method.removeprefix(AFTER + '_')}"
     return title.replace("spectral filter, paired", "paired filter").replace(" on features", "")
+
+
+def _colours(titles: dict[str, str]) -> str:
+    named = {name: _label(name, title) for name, title in titles.items()}
+    return legend(named | {"target": "target domain"})
 
 
 def _moved(pair: PairResult) -> str:
@@ -212,10 +224,14 @@ def _texture(pair: PairResult, titles: dict[str, str]) -> str:
     shown = [name for name in (BEFORE, AFTER, "spectral_paired") if name in pair.profiles]
     for name, title in (("power", "Radial power"), ("noise", "Noise power, soft tissue")):
         curves = [
-            plots.Curve(_label(each, titles[each]), each, FREQUENCIES, pair.profiles[each][name])
+            plots.Curve(
+                _label(each, titles[each]), colour(each), FREQUENCIES, pair.profiles[each][name]
+            )
             for each in shown
         ]
-        curves.append(plots.Curve("target domain", "target", FREQUENCIES, target[name]))
+        curves.append(
+            plots.Curve("target domain", colour("target"), FREQUENCIES, target[name], dashed=True)
+        )
         found.append(
             plots.curve_plot(
                 f"{title}, HU² mm²", "frequency, line pairs per cm", curves, logarithmic=True
@@ -228,7 +244,7 @@ def _picture_note(window: Sequence[float]) -> str:
     return (
         f"Slices in {_range(window)} HU; differences blue −{pictures.DIFFERENCE:.0f} HU, white 0, "
         f"red +{pictures.DIFFERENCE:.0f} HU. Patches of {pictures.PATCH} pixels in the lung window "
-        f"{_range(pictures.LUNG_WINDOW)} HU. Look for texture that matches the target, and for "
+        f"{_range(LUNG)} HU. Look for texture that matches the target, and for "
         "vessels that are neither lost nor invented."
     )
 
@@ -255,17 +271,20 @@ def _limits(metrics: dict) -> str:
             f"The smallest domain has {few}. Slices of one patient are not independent: p values "
             "by slice are too small, and intervals over few patients are rough."
         )
-    heads = "<tr><th>domain</th><th>slices</th><th>patients</th><th>tiles</th><th>regions</th>"
-    heads += "<th>FD-Lite0 texture of two halves</th></tr>"
-    body = "".join(
-        f"<tr><th>{html.escape(domain['name'])}</th><td>{domain['slices']}</td>"
-        f"<td>{domain['patients']}</td><td>{domain['tiles']}</td><td>{domain['rois']}</td>"
-        f"<td>{tables.number(domain['floor'].get('fd_lite0_texture'), 1)}</td></tr>"
+    heads = ("domain", "slices", "patients", "tiles", "regions", "FD-Lite0 texture of two halves")
+    rows = [
+        Row(
+            Cell(html.escape(domain["name"])),
+            [
+                *(Cell(str(domain[name])) for name in ("slices", "patients", "tiles", "rois")),
+                Cell(tables.number(domain["floor"].get("fd_lite0_texture"), 1)),
+            ],
+        )
         for domain in domains
-    )
+    ]
     seconds = ", ".join(f"{name} {took:.0f} s" for name, took in metrics["seconds"].items())
     items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    return f"<ul>{items}</ul>{tables.table(heads, body)}<p>Time: {html.escape(seconds)}.</p>"
+    return f"<ul>{items}</ul>{table(heads, rows)}<p>Time: {html.escape(seconds)}.</p>"
 
 
 def _range(window: Sequence[float]) -> str:

@@ -1,21 +1,17 @@
-"""Pictures of one slice: what it was, what became of it, what it should be."""
+"""Still pictures of one slice: what it was, what became of it, what it should be."""
 
-import base64
-import html
-import io
 from collections.abc import Sequence
 
 import numpy as np
-import PIL.Image
 from jaxtyping import UInt8
 from scipy import ndimage
 
 from jaxharmo.evaluation.methods import AFTER
 from jaxharmo.evaluation.pairs import Example
 from jaxharmo.ops.tissue import Tissue
+from jaxharmo.pages.pictures import difference, figure, grey, lossless
+from jaxharmo.pages.viewer import LUNG
 
-LUNG_WINDOW = (-1350.0, 150.0)
-"""HU range of the patches."""
 DIFFERENCE = 150.0
 """HU at which blue and red are full."""
 PATCH = 96
@@ -28,14 +24,17 @@ def slice_strip(example: Example, window: Sequence[float]) -> str:
     box = _body_box(example.tissue)
     made, source = example.made[AFTER], example.source
     figures = [
-        _figure("source", _grey(source[box], window)),
-        _figure("translated", _grey(made[box], window)),
-        _figure(_target(example), _grey(_cut(example.target, box, example.paired), window)),
-        _figure("translated − source, HU", _difference((made - source)[box])),
+        _figure("source", grey(source[box], window)),
+        _figure("translated", grey(made[box], window)),
+        _figure(_target(example), grey(_cut(example.target, box, example.paired), window)),
+        _figure("translated − source, HU", difference((made - source)[box], DIFFERENCE)),
     ]
     if example.paired:
         figures.append(
-            _figure("translated − paired target, HU", _difference((made - example.target)[box]))
+            _figure(
+                "translated − paired target, HU",
+                difference((made - example.target)[box], DIFFERENCE),
+            )
         )
     return _strip(figures)
 
@@ -43,13 +42,12 @@ def slice_strip(example: Example, window: Sequence[float]) -> str:
 def patch_strip(example: Example, titles: dict[str, str]) -> str:
     """The same patch of lung: source, every method, target; and the edges of three of them."""
     box = _patch(example.tissue)
-    figures = [_figure("source", _grey(example.source[box], LUNG_WINDOW), "patch")]
+    figures = [_figure("source", grey(example.source[box], LUNG), "patch")]
     figures += [
-        _figure(titles[name], _grey(made[box], LUNG_WINDOW), "patch")
-        for name, made in example.made.items()
+        _figure(titles[name], grey(made[box], LUNG), "patch") for name, made in example.made.items()
     ]
     target = _cut(example.target, box, True)
-    figures.append(_figure(_target(example), _grey(target, LUNG_WINDOW), "patch"))
+    figures.append(_figure(_target(example), grey(target, LUNG), "patch"))
     return _strip(figures)
 
 
@@ -69,7 +67,7 @@ def _target(example: Example) -> str:
 
 
 def _strip(figures: Sequence[str]) -> str:
-    return f'<div class="scroll strip" tabindex="0">{"".join(figures)}</div>'
+    return f'<div class="strip">{"".join(figures)}</div>'
 
 
 def _cut(hu: np.ndarray, box: tuple[slice, slice], fits: bool) -> np.ndarray:
@@ -106,18 +104,6 @@ def _patch(tissue: Tissue) -> tuple[slice, slice]:
     return rows, columns
 
 
-def _grey(hu: np.ndarray, window: Sequence[float]) -> UInt8[np.ndarray, "h w"]:
-    low, high = window
-    return np.round(255 * np.clip((hu - low) / (high - low), 0, 1)).astype(np.uint8)
-
-
-def _difference(hu: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
-    """Blue below zero, white at zero, red above."""
-    strength = np.clip(hu / DIFFERENCE, -1, 1)[..., None]
-    end = np.where(strength < 0, (33, 74, 160), (172, 28, 38))
-    return np.round(255 + np.abs(strength) * (end - 255.0)).astype(np.uint8)
-
-
 def _overlay(source: np.ndarray, other: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
     near = np.ones((3, 3), bool)
     lost = source & np.logical_not(ndimage.binary_dilation(other, near))
@@ -130,11 +116,4 @@ def _overlay(source: np.ndarray, other: np.ndarray) -> UInt8[np.ndarray, "h w 3"
 
 
 def _figure(caption: str, pixels: np.ndarray, kind: str = "slice") -> str:
-    stream = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(stream, "PNG", optimize=True)
-    data = base64.b64encode(stream.getvalue()).decode()
-    text = html.escape(caption)
-    return (
-        f'<figure><img class="{kind}" src="data:image/png;base64,{data}" alt="{text}">'
-        f"<figcaption>{text}</figcaption></figure>"
-    )
+    return figure(lossless(pixels), caption, kind)

@@ -2,10 +2,12 @@
 
 import html
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from jaxharmo.evaluation.figures import BY_NAME, FIGURES, Figure, gain
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, COMBAT
-from jaxharmo.evaluation.verdict import best_baseline
+from jaxharmo.evaluation.verdict import best_baseline, short_names
+from jaxharmo.pages.tables import Cell, Row, table
 
 HEADLINES = (
     "rmse_hu",
@@ -24,48 +26,63 @@ _SHORT = {
     "spectral": "spectral",
     "spectral_paired": "paired filter",
 }
+_EMPTY = Cell("")
+_MOST_COLUMNS = 9
 
 
 def verdict(metrics: dict) -> str:
     """A row a pair: before → after, best baseline, ceiling."""
     names = [name for name in HEADLINES if name in metrics["mean"]]
-    heads = "".join(f"<th>{_head(BY_NAME[name])}</th>" for name in names)
-    rows = [
-        (title(pair), pair["scores"], pair.get("target_values", {})) for pair in metrics["pairs"]
-    ]
+    short = short_names([domain["name"] for domain in metrics["domains"]])
+    rows = []
+    for pair in metrics["pairs"]:
+        whole = html.escape(f"{pair['source']} → {pair['target']}")
+        ends = [html.escape(short[pair[end]]) for end in ("source", "target")]
+        shown = f'<span title="{whole}">{"<br>→ ".join(ends)}</span>'
+        rows.append((shown, pair["scores"], pair.get("target_values", {})))
     if len(rows) > 1:
         rows.append(("mean of the pairs", metrics["mean"], {}))
-    body = "".join(
-        f"<tr><th>{name}</th>"
-        + "".join(_verdict_cell(BY_NAME[each], scores.get(each, {}), real) for each in names)
-        + "</tr>"
+    body = [
+        Row(
+            Cell(name), [_verdict_cell(BY_NAME[each], scores.get(each, {}), real) for each in names]
+        )
         for name, scores, real in rows
-    )
-    return table(f"<tr><th>source → target</th>{heads}</tr>", body)
+    ]
+    return table(["source → target", *(_head(BY_NAME[name]) for name in names)], body)
 
 
 def methods_table(
     pair: dict, titles: dict[str, str], models: Sequence[str], keep: Callable[[Figure], bool]
 ) -> str:
-    """A row a method, a column a figure; intervals over patients below their value."""
+    """A row a method, a column a figure; intervals over patients below their value.
+
+    Figures that are too many for one table side by side are in several, one below another.
+    """
     figures = [each for each in FIGURES if keep(each) and _known(pair["scores"].get(each.name))]
-    if not figures:
-        return ""
-    heads = "".join(f"<th>{_head(each)}</th>" for each in figures)
+    count = -(-len(figures) // _MOST_COLUMNS)
+    ends = [index * len(figures) // count for index in range(count + 1)] if count else [0]
+    return "".join(
+        _methods_table(pair, titles, models, figures[start:end]) for start, end in pairwise(ends)
+    )
+
+
+def _methods_table(
+    pair: dict, titles: dict[str, str], models: Sequence[str], figures: Sequence[Figure]
+) -> str:
     rows = []
     for method, name in titles.items():
         cells = [
-            _cell(each, pair, method) if method in pair["scores"][each.name] else "<td></td>"
+            _cell(each, pair, method) if method in pair["scores"][each.name] else _EMPTY
             for each in figures
         ]
-        if any(cell != "<td></td>" for cell in cells):
-            kind = ' class="model"' if method in models else ""
-            rows.append(f"<tr{kind}><th>{html.escape(name)}</th>{''.join(cells)}</tr>")
+        if any(cell != _EMPTY for cell in cells):
+            kind = "model" if method in models else ""
+            rows.append(Row(Cell(html.escape(name)), cells, kind))
     real = pair.get("target_values", {})
     if any(each.name in real for each in figures):
-        cells = [f"<td>{number(real.get(each.name), each.digits)}</td>" for each in figures]
-        rows.append(f"<tr><th>target domain</th>{''.join(cells)}</tr>")
-    return table(f"<tr><th>method</th>{heads}</tr>", "".join(rows))
+        cells = [Cell(number(real.get(each.name), each.digits)) for each in figures]
+        rows.append(Row(Cell("target domain"), cells))
+    return table(["method", *map(_head, figures)], rows)
 
 
 def legend(keep: Callable[[Figure], bool], metrics: dict) -> str:
@@ -76,12 +93,6 @@ def legend(keep: Callable[[Figure], bool], metrics: dict) -> str:
         if keep(each) and each.name in metrics["mean"]
     )
     return f"<dl>{items}</dl>"
-
-
-def table(head: str, body: str) -> str:
-    """A table that scrolls in a box of its own where it is wider than the page."""
-    inner = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll" tabindex="0">{inner}</div>'
 
 
 def title(pair: dict) -> str:
@@ -105,38 +116,38 @@ def _known(methods: dict | None) -> bool:
     return methods is not None and any(value is not None for value in methods.values())
 
 
-def _verdict_cell(figure: Figure, methods: dict, real: dict) -> str:
+def _verdict_cell(figure: Figure, methods: dict, real: dict) -> Cell:
     before, after = methods.get(BEFORE), methods.get(AFTER)
     if after is None:
-        return "<td>—</td>"
+        return Cell("—")
     goal = real.get(figure.name, methods.get(CEILING))
     asides = []
     if figure.aim in ("low", "high"):
         best = best_baseline(methods, figure.name)
         if best:
-            asides.append(f"{_SHORT[best[0]]} {number(best[1], figure.digits)}")
+            asides.append(f"[{_SHORT[best[0]]} {number(best[1], figure.digits)}]")
         if methods.get(COMBAT) is not None:
-            asides.append(f"ComBat {number(methods[COMBAT], figure.digits)}")
+            asides.append(f"[ComBat {number(methods[COMBAT], figure.digits)}]")
     if figure.aim == "target" and figure.name in real:
-        asides.append(f"target {number(real[figure.name], figure.digits)}")
+        asides.append(f"(target {number(real[figure.name], figure.digits)})")
     elif methods.get(CEILING) is not None:
-        asides.append(f"ceiling {number(methods[CEILING], figure.digits)}")
+        asides.append(f"(ceiling {number(methods[CEILING], figure.digits)})")
     notes = "".join(f"<small>{aside}</small>" for aside in asides)
     if figure.aim == "ceiling":
-        return f"<td>{number(after, figure.digits)}{notes}</td>"
+        return Cell(f"{number(after, figure.digits)}{notes}")
     ends = [number(value, figure.digits) for value in (before, after)]
     shown = " → ".join(ends)
     # A change that does not show in the figures is none.
     nearer = None if before is None or len(set(ends)) < 2 else gain(figure, before, after, goal)
     kind = "" if not nearer or nearer != nearer else "better" if nearer > 0 else "worse"
-    return f'<td class="{kind}">{shown}{notes}</td>'
+    return Cell(f"{shown}{notes}", kind)
 
 
-def _cell(figure: Figure, pair: dict, method: str) -> str:
+def _cell(figure: Figure, pair: dict, method: str) -> Cell:
     value = pair["scores"][figure.name][method]
     interval = pair["intervals"].get(figure.name, {}).get(method)
     aside = ""
     if interval:
         ends = " to ".join(number(end, figure.digits) for end in interval)
         aside = f"<small>{ends}</small>"
-    return f"<td>{number(value, figure.digits)}{aside}</td>"
+    return Cell(f"{number(value, figure.digits)}{aside}")

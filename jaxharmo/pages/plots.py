@@ -7,18 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-COLOURS = {
-    "before": "#8a94a3",
-    "after": "#1f5fa8",
-    "after_2": "#5b9bd5",
-    "histogram": "#c98a1b",
-    "spectral": "#a2559c",
-    "spectral_paired": "#6f3b8f",
-    "combat": "#b04a3a",
-    "ceiling": "#2f8f5b",
-    "target": "#1b2430",
-}
-"""By method; other guidances take the model's second colour."""
+GOOD, BAD, EARLIER = "#2f8f5b", "#b04a3a", "#8a94a3"
+"""Colours of a change for the better, one for the worse, and of the state before it."""
 _INK, _SOFT, _LINE = "#1b2430", "#556272", "#dde3ea"
 _WIDTH = 380
 
@@ -27,7 +17,7 @@ class Dot(NamedTuple):
     """A value with its interval, in a row of a dot plot."""
 
     label: str
-    method: str
+    hue: str
     value: float
     low: float | None = None
     high: float | None = None
@@ -37,14 +27,10 @@ class Curve(NamedTuple):
     """A line of a plot; values that are not finite are left out."""
 
     label: str
-    method: str
+    hue: str
     x: np.ndarray
     y: np.ndarray
-
-
-def colour(method: str) -> str:
-    """Colour of a method, the same in all plots."""
-    return COLOURS.get(method, COLOURS["after_2"])
+    dashed: bool = False
 
 
 def dot_plot(title: str, unit: str, dots: Sequence[Dot], floor: float | None = None) -> str:
@@ -65,7 +51,7 @@ def dot_plot(title: str, unit: str, dots: Sequence[Dot], floor: float | None = N
     if floor is not None:
         parts.append(_line(place(floor), 4, place(floor), height - 24, _SOFT, "4 3"))
     for index, dot in enumerate(dots):
-        y, hue = 16 + row * index, colour(dot.method)
+        y, hue = 16 + row * index, dot.hue
         parts.append(_text(left - 8, y + 4, dot.label, "end"))
         if dot.low is not None and dot.high is not None:
             parts.append(_line(place(dot.low), y, place(dot.high), y, hue, width=2.5))
@@ -104,15 +90,15 @@ def curve_plot(title: str, x_title: str, curves: Sequence[Curve], *, logarithmic
     parts.append(_text((left + right) / 2, bottom + 33, x_title, "middle", _SOFT))
     for curve, x, y in kept:
         points = " ".join(f"{across(a):.1f},{down(b):.1f}" for a, b in zip(x, y, strict=True))
-        dashes = ' stroke-dasharray="5 3"' if curve.method == "target" else ""
+        dashes = ' stroke-dasharray="5 3"' if curve.dashed else ""
         parts.append(
-            f'<polyline points="{points}" fill="none" stroke="{colour(curve.method)}" '
+            f'<polyline points="{points}" fill="none" stroke="{curve.hue}" '
             f'stroke-width="2"{dashes}/>'
         )
     legend = bottom + 54
     for index, (curve, *_) in enumerate(kept):
         x, y = 12 + (index % 2) * 186, legend + 18 * (index // 2)
-        parts.append(_line(x, y - 4, x + 18, y - 4, colour(curve.method), width=3))
+        parts.append(_line(x, y - 4, x + 18, y - 4, curve.hue, width=3))
         parts.append(_text(x + 24, y, curve.label, "start"))
     height = legend + 18 * ((len(kept) + 1) // 2)
     return _plot(title, _WIDTH, height, parts)
@@ -130,12 +116,12 @@ def change_plot(title: str, names: Sequence[str], before: Sequence[float], after
     for index, (name, first, second) in enumerate(zip(names, before, after, strict=True)):
         y = 12 + row * index
         nearer = abs(second) <= abs(first)
-        hue = COLOURS["ceiling"] if nearer else COLOURS["combat"]
+        hue = GOOD if nearer else BAD
         parts.append(_text(left - 8, y + 4, name, "end", size=11))
         parts.append(_line(place(first), y, place(second), y, hue, width=2))
         parts.append(
             f'<circle cx="{place(first):.1f}" cy="{y}" r="4" fill="#fff" '
-            f'stroke="{COLOURS["before"]}" stroke-width="2"/>'
+            f'stroke="{EARLIER}" stroke-width="2"/>'
         )
         parts.append(f'<circle cx="{place(second):.1f}" cy="{y}" r="4.5" fill="{hue}"/>')
     parts.append(_text(left, height - 18, _short(low), "start", _SOFT))
