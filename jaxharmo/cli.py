@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("train", "Train"),
     "eval": ("evaluate", "Evaluate"),
     "harmonize": ("harmonize", "Harmonize"),
+    "view": ("view", "View"),
     "export": ("export", "Export"),
     "models": ("models", "Models"),
     "domains-of": ("domains_of", "DomainsOf"),

@@ -25,23 +25,31 @@ _FIRST = 4
 
 
 def find_volumes(
-    source: Path, *, mixed: bool = False, derived: bool = False, report: Report = print
+    source: Path,
+    *,
+    mixed: bool = False,
+    derived: bool = False,
+    ours: bool = False,
+    report: Report = print,
 ) -> list[DicomSeries | NiftiImage]:
     """The CT series or NIfTI images in ``source``, a file or a folder; at least one.
 
     Files that are no part of a CT series are reported and left out. ``InputError`` where a slice of
     a series may be lost, and where a folder holds several series, unless they may be ``mixed``.
-    ``derived`` takes images with ImageType DERIVED, except those that jaxharmo made.
+    ``derived`` takes images with ImageType DERIVED, except those that jaxharmo made, which ``ours``
+    takes.
     """
     if is_nifti(source) and source.is_file():
-        return [NiftiImage(source)]
+        return [NiftiImage(source, ours=ours)]
     if source.is_file():
         raise InputError(f"{source}: neither a NIfTI image nor a folder; name the series' folder")
     files = list_files(source)
     images = [path for path in files if is_nifti(path)]
     others = [path for path in files if not is_nifti(path)]
     found, skipped = (
-        find_series(source, others, derived=derived, report=report) if others else ([], [])
+        find_series(source, others, derived=derived, ours=ours, report=report)
+        if others
+        else ([], [])
     )
     for item in skipped:
         if item.lost:
@@ -63,7 +71,9 @@ def find_volumes(
                     "into a folder each, or add --mixed"
                 )
             each.label = each.label / f"series-{each.fingerprint[:8]}"
-    volumes = [NiftiImage(path, path.relative_to(source).parent / stem(path)) for path in images]
+    volumes = [
+        NiftiImage(path, path.relative_to(source).parent / stem(path), ours=ours) for path in images
+    ]
     return sorted([*series, *volumes], key=lambda volume: volume.label)
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,14 @@ class NiftiImage:
     """One three-dimensional CT in HU, read when it is first used.
 
     Voxels are in memory while its slices are read. ``InputError`` where the file is damaged or no
-    CT in HU.
+    CT in HU, and where it was harmonized before, unless ``ours`` takes that.
     """
 
     origin = ""
 
-    def __init__(self, path: Path, label: Path | None = None):
+    def __init__(self, path: Path, label: Path | None = None, *, ours: bool = False):
         self.path = path
+        self._ours = ours
         self.label = label or Path(stem(path))
 
     @property
@@ -101,7 +102,7 @@ class NiftiImage:
 
     @cached_property
     def _found(self) -> _Found:
-        return self._decoded(_examine)
+        return self._decoded(partial(_examine, ours=self._ours))
 
     @cached_property
     def _hu(self) -> Float[np.ndarray, "z h w"]:
@@ -193,7 +194,7 @@ class _Writer:
         self.text = text
 
 
-def _examine(path: Path) -> _Found:
+def _examine(path: Path, *, ours: bool) -> _Found:
     """In a helper: what the file holds; ``InputError`` where that is no CT in HU."""
     nibabel = _nibabel()
     with _opened(path) as image:
@@ -202,7 +203,7 @@ def _examine(path: Path) -> _Found:
         description = bytes(image.header["descrip"].tobytes()).decode("ascii", "replace")
         if stored.ndim != 3 or not stored.size or stored.dtype.kind not in "iuf":
             raise InputError(f"{path}: not one three-dimensional grey image; give one volume")
-        if description.startswith(_MARK):
+        if description.startswith(_MARK) and not ours:
             raise InputError(f"{path}: harmonized already; give the original image")
         # Orientation is meaningless, and slices cannot be found, without spacing.
         sound = np.isfinite(affine).all() and min(zooms) > _LEAST_SPACING

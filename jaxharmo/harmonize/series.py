@@ -50,6 +50,11 @@ class DicomSeries:
     def __len__(self) -> int:
         return len(self._slices)
 
+    @property
+    def positions(self) -> tuple[float, ...]:
+        """Of the slices along their normal, mm."""
+        return tuple(item.position for item in self._slices)
+
     def read(self, number: int) -> tuple[FileDataset, Pixels]:
         """Slice ``number`` from the bottom."""
         path = self._slices[number].path

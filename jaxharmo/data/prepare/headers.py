@@ -113,13 +113,15 @@ def digest(*parts: object) -> str:
     return sys.intern(hashlib.sha256(text).hexdigest()[:32])
 
 
-def read_header(path: Path, name: str, *, derived: bool = False) -> SliceFile | Skipped:
+def read_header(
+    path: Path, name: str, *, derived: bool = False, ours: bool = False
+) -> SliceFile | Skipped:
     """The one slice in ``path``, called ``name`` in reports; never raises for what is in it.
 
     Of no use are a file with several frames, a derived image unless ``derived`` takes it, and what
-    was harmonized before.
+    was harmonized before unless ``ours`` takes it.
     """
-    (found,) = _read(path, name, frames=False, derived=derived, by="scanner-kernel")
+    (found,) = _read(path, name, frames=False, derived=derived, by="scanner-kernel", ours=ours)
     return found
 
 
@@ -134,14 +136,14 @@ def read_headers(
 
 
 def _read(
-    path: Path, name: str, *, frames: bool, derived: bool, by: str
+    path: Path, name: str, *, frames: bool, derived: bool, by: str, ours: bool = False
 ) -> list[SliceFile | Skipped]:
     try:
         folder = sys.intern(str(path)[: -len(name) - 1])
         with quiet():
             header = read_dicom(path, stop_before_pixels=True, specific_tags=_TAGS)
             kind = _check_kind(header, frames)
-            if not frames and _is_ours(header):
+            if not frames and not ours and _is_ours(header):
                 raise UnusableError(OURS, lost=False)
             if kind not in ENHANCED:
                 return [_slice_file(header, header, folder, name, None, derived, by)]

@@ -58,23 +58,25 @@ def find_series(
     files: list[Path],
     *,
     derived: bool = False,
+    ours: bool = False,
     report: Callable[[str], object] = print,
 ) -> tuple[list[Series], list[Skipped]]:
     """The series of single-frame CT slices among ``files``, every slice once.
 
-    Derived images are taken where ``derived`` says so; what jaxharmo made never is. The other files
-    come with a reason. Both lists are in an order that does not depend on the order of the files.
+    Derived images are taken where ``derived`` says so, what jaxharmo made where ``ours`` does. The
+    other files come with a reason. Both lists are in an order that does not depend on the order of
+    the files.
     """
     count = min(cores(), _MOST_HELPERS, -(-len(files) // FILES_A_TASK))
     with open_workers(count) as workers:
-        read = functools.partial(_read_one, derived)
+        read = functools.partial(_read_one, derived, ours)
         series, skipped = group(scan(workers, source, files, read, report))
     series, copies = without_copies(series)
     return series, sorted([*skipped, *copies], key=lambda item: item.file)
 
 
-def _read_one(derived: bool, source: Path, name: str) -> list[SliceFile | Skipped]:
-    return [read_header(source / name, name, derived=derived)]
+def _read_one(derived: bool, ours: bool, source: Path, name: str) -> list[SliceFile | Skipped]:
+    return [read_header(source / name, name, derived=derived, ours=ours)]
 
 
 def _read_files(
