@@ -24,7 +24,7 @@ class View:
     out: Path = Path("view.html")
     """Page to write; one that is there is replaced."""
     slices: int = 24
-    """Most slices in the page, spread evenly; each adds about 0.2 MB."""
+    """Most slices in the page, spread evenly; each adds up to 0.5 MB."""
 
     def run(self) -> None:
         """Write the page."""

@@ -92,6 +92,18 @@ class Memory:
         """Variance of the changes of each pair, about their mean."""
         return self.noise / jnp.maximum(self.noise_count, _LEAST_COUNT)[..., None]
 
+    @property
+    def wanted(self) -> Float[Array, "k k f"]:
+        """How the domains of each pair differ, m_t - m_s."""
+        return self.mean[None] - self.mean[:, None]
+
+    def variance(self, same_scanner: Float[Array, "k k"]) -> Float[Array, "k k f"]:
+        """Of the gap of each pair.
+
+        Kernels of one scanner show the same patients; scanners differ by those they show.
+        """
+        return self.change_noise + (1 - same_scanner[..., None]) * self.anatomy
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +131,13 @@ def separation_weights(gaps: Gaps) -> Cells:
     return _normalised(
         (jnp.square(gaps.difference) + _LEAST_NOISE) / (gaps.variance + _LEAST_NOISE)
     )
+
+
+WEIGHTS: Mapping[str, Callable[[Gaps], Cells]] = {
+    "noise": noise_weights,
+    "separation": separation_weights,
+}
+"""Aggregations whose weights are measured during the run."""
 
 
 def _normalised(weights: Cells) -> Cells:
@@ -205,17 +224,14 @@ def change_loss(
     """
     memory = jax.lax.stop_gradient(memory)
     mean = memory.mean
-    wanted = mean[None] - mean[:, None]
-    gap = memory.mean_change - wanted
+    gap = memory.mean_change - memory.wanted
     if descriptor.shares:
         gap = gap / ((mean[None] + mean[:, None]) / 2 + _LEAST_SHARE) * same_scanner[..., None]
     gap = jnp.clip(gap, -_LARGEST_GAP, _LARGEST_GAP)
-    # Kernels of one scanner show the same patients; scanners differ by those they show.
-    variance = memory.change_noise + (1 - same_scanner[..., None]) * memory.anatomy
     first, second = (jax.nn.one_hot(d, len(mean)) for d in (source_domain, target_domain))
     of_pairs = partial(_of_pairs, first, second)
     found = of_pairs(gap)
     described = descriptor.describe(translation)
     cells = jnp.square(found) / 2 + found * (described - jax.lax.stop_gradient(described))
-    gaps = Gaps(cells, of_pairs(variance), of_pairs(wanted))
+    gaps = Gaps(cells, of_pairs(memory.variance(same_scanner)), of_pairs(memory.wanted))
     return aggregate(gaps).mean(), jnp.sqrt(jnp.square(found).mean())

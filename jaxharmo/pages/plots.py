@@ -10,6 +10,8 @@ import numpy as np
 GOOD, BAD, EARLIER = "#2f8f5b", "#b04a3a", "#8a94a3"
 """Colours of a change for the better, one for the worse, and of the state before it."""
 _INK, _SOFT, _LINE = "#1b2430", "#556272", "#dde3ea"
+_DEEP = (31, 95, 168)
+"""Red, green and blue of the largest value."""
 _WIDTH = 380
 
 
@@ -155,6 +157,30 @@ def grid_plot(title: str, rows: Sequence[str], columns: Sequence[str], values: n
     return _plot(title, width, height, parts)
 
 
+def heat_plot(title: str, rows: Sequence[str], columns: Sequence[str], values: np.ndarray) -> str:
+    """A grid of numbers from zero on: the larger, the darker."""
+    cell, row, left, top = 36, 22, 8 + 6.6 * max(map(len, rows)), 20
+    most = float(values.max()) or 1.0
+    parts = [
+        _text(left + cell * (j + 0.5), 13, name, "middle", _SOFT, 10)
+        for j, name in enumerate(columns)
+    ]
+    for i, name in enumerate(rows):
+        y = top + row * i
+        parts.append(_text(left - 6, y + 15, name, "end", _SOFT, 11))
+        for j in range(len(columns)):
+            share = float(values[i, j]) / most
+            fill = ",".join(str(round(255 - (255 - end) * share)) for end in _DEEP)
+            parts.append(
+                f'<rect x="{left + cell * j:.1f}" y="{y}" width="{cell - 2}" height="{row - 2}" '
+                f'rx="3" fill="rgb({fill})"/>'
+            )
+            shade = "#fff" if share > 0.55 else _INK
+            text = f"{values[i, j]:.2f}"
+            parts.append(_text(left + cell * (j + 0.5) - 1, y + 14, text, "middle", shade, 10))
+    return _plot(title, left + cell * len(columns), top + row * len(rows), parts)
+
+
 def _plot(title: str, width: float, height: float, parts: Sequence[str]) -> str:
     text = html.escape(title)
     return (
@@ -183,9 +209,10 @@ def _line(
 
 def _short(value: float) -> str:
     size = abs(value)
-    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 4
-    text = f"{value:.0e}" if size >= 1e5 else f"{value:z.{digits}f}"
-    return text.replace("-", "−")
+    digits = 0 if size >= 100 or value == round(value) else 1 if size >= 10 else 2
+    large, small = size >= 1e5, 0 < size < 1e-3
+    text = f"{value:.0e}" if large or small else f"{value:z.{digits if size >= 0.1 else 4}f}"
+    return ("0" if value == 0 else text).replace("-", "−")
 
 
 def _signed(value: float) -> str:

@@ -26,10 +26,12 @@ from jaxharmo.runtime import (
     wait_for_all,
 )
 from jaxharmo.training.metrics_writer import MetricsWriter
+from jaxharmo.training.page import write_page
 from jaxharmo.training.program import step_program
-from jaxharmo.training.samples import build_sample_grid
+from jaxharmo.training.samples import TRANSLATIONS, build_sample_grid
 from jaxharmo.training.state import TrainState
 from jaxharmo.training.terms import Metrics
+from jaxharmo.training.weights import measured_weights
 
 BatchesFrom = Callable[[int], Iterator[Batch]]
 """Number of the first batch -> batches; a resumed run skips those it has used."""
@@ -111,9 +113,10 @@ def _train(
             if writer and logged:
                 writer.scalars(step, values | clock.read(step))
             if drawn:
-                average = gather(mesh, state.ema)
+                average, changes = gather(mesh, (state.ema, state.changes))
                 if writer:
-                    writer.picture(step, "translations", sample_grid(average))
+                    writer.picture(step, TRANSLATIONS, sample_grid(average))
+                    write_page(workdir, step, config, measured_weights(changes, config))
             if saved:
                 checkpoints.save(step, _parts(state))
             if stopped:

@@ -12,6 +12,8 @@ from jaxharmo.config import Config
 from jaxharmo.models.networks import Networks, Params
 from jaxharmo.ops.intensity import normalize
 
+TRANSLATIONS = "translations"
+"""Name of the pictures."""
 SampleGrid = Callable[[Params], UInt8[np.ndarray, "h w"]]
 
 

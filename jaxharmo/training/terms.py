@@ -164,7 +164,7 @@ def _changes(name: str, update: Update) -> Found:
         update.changes[name],
         descriptor,
         _aggregate(descriptor.aggregation, update),
-        _same_scanner(config),
+        same_scanner(config),
     )
     return loss, {f"{name}_gap": gap}
 
@@ -233,7 +233,7 @@ def remember_changes(
     }
 
 
-def _same_scanner(config: Config) -> Float[Array, "k k"]:
+def same_scanner(config: Config) -> Float[Array, "k k"]:
     """1 where two domains are kernels of one scanner."""
     scanners = np.array([scanner_of(name) for name in config.data.domains])
     return jnp.asarray(scanners[:, None] == scanners, jnp.float32)

@@ -47,6 +47,9 @@ def test_a_run_leaves_metrics_pictures_and_checkpoints(uninterrupted):
     assert "images_per_second" in lines[-1]
     assert (uninterrupted / "samples" / "translations-0000004.png").stat().st_size > 0
     assert list((uninterrupted / "tensorboard").iterdir())
+    page = (uninterrupted / "training.html").read_text()
+    assert "Step 4 of 4." in page
+    assert page.count("<polyline") > 3
     with Checkpoints(uninterrupted) as checkpoints:
         assert checkpoints.steps == [2, 4]
 
@@ -67,6 +70,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(uninterrupted, tmp_path):
         for d in (tmp_path, uninterrupted)
     )
     assert told == expected
+    assert "Step 4 of 4." in (tmp_path / "training.html").read_text()
 
 
 def test_a_finished_run_is_left_alone(uninterrupted):

@@ -1,0 +1,46 @@
+"""The weights of cells in the change losses, as measured so far."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxharmo.config import Config
+from jaxharmo.losses.changes import WEIGHTS, Gaps, Memory
+from jaxharmo.losses.descriptors import DESCRIPTORS
+from jaxharmo.training.terms import Changes, same_scanner
+
+CellWeights = dict[str, Float[np.ndarray, "f"]]
+"""By the name of the descriptor; relative to an even share, so that their mean is 1."""
+
+
+def measured_weights(changes: Changes, config: Config) -> CellWeights:
+    """Means over the pairs of domains that were translated lately.
+
+    Descriptors whose aggregation measures no weights are left out, and those without a translation.
+    """
+    together = same_scanner(config)
+    found: CellWeights = {}
+    for name, memory in changes.items():
+        aggregation = DESCRIPTORS[name](config.texture).aggregation
+        weights = _mean_weights(memory, together, aggregation) if aggregation in WEIGHTS else None
+        if weights is not None and np.isfinite(weights).all():
+            found[name] = np.asarray(weights) * weights.size
+    return found
+
+
+@partial(jax.jit, static_argnames="aggregation")
+def _mean_weights(
+    memory: Memory, together: Float[Array, "k k"], aggregation: str
+) -> Float[Array, "f"]:
+    """NaN where no pair was translated."""
+    pairs = len(together) ** 2
+    variance = memory.variance(together).reshape(pairs, -1)
+    weights = WEIGHTS[aggregation](
+        Gaps(jnp.zeros_like(variance), variance, memory.wanted.reshape(pairs, -1))
+    )
+    seen = (memory.change_count > 0) & ~jnp.eye(len(together), dtype=bool)
+    share = seen.reshape(pairs, 1) / seen.sum()
+    return (share * weights).sum(0)
