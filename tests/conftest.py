@@ -26,6 +26,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 import jax
 import pytest
+from browsing import chromium
 
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
 
@@ -47,3 +48,17 @@ def real_ct():
     if not directory.is_dir():
         pytest.skip("no real CT: JAXHARMO_CT does not name a folder")
     return directory
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; the test is skipped where Playwright or Chromium is missing."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium or Chrome on this machine")
+    with playwright.sync_playwright() as running:
+        # A sandbox needs rights that containers lack.
+        started = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()

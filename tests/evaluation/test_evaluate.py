@@ -8,6 +8,7 @@ import re
 import numpy as np
 import PIL.Image
 import pytest
+from browsing import Opened
 from scipy import ndimage
 
 from jaxharmo.config import Config, DataConfig, EvalConfig
@@ -230,6 +231,23 @@ def test_unpaired_domains_and_hostile_names(result, shards, tmp_path):
     lines = verdict_table(metrics).splitlines()
     assert max(map(len, lines)) <= 100
     assert "—" in lines[2]
+
+
+def test_the_report_in_a_browser(result, browser):
+    path = result[2] / "report.html"
+    for width in (1280, 400):
+        opened = Opened(browser, path, width)
+        assert opened.overflowing() == []
+        opened.wait_for_viewer()
+        names = opened.page.locator(".viewer").first.locator("label:has-text('Left') option")
+        assert names.all_inner_texts()[:3] == ["source", "translated", "truth"]
+        assert "best baseline" in names.all_inner_texts()[3]
+        opened.press("s")
+        opened.settle()
+        assert opened.page.locator(".viewer .tag").count() == 4
+        assert opened.overflowing() == []
+        assert opened.errors == []
+        assert opened.requests == [path.as_uri()]
 
 
 def test_verdict_of_long_names_fits_and_stays_distinct(result):
