@@ -6,8 +6,8 @@ from typing import Annotated
 
 import tyro
 
+from jaxharmo.console import message
 from jaxharmo.harmonize.view import view
-from jaxharmo.journal import tell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,6 @@ class View:
 
     def run(self) -> None:
         """Write the page."""
-        count = view(self.series, self.result, self.out, self.slices, tell)
+        count = view(self.series, self.result, self.out, self.slices, message)
         size = self.out.stat().st_size / 1e6
         print(f"{self.out}: {count} slices, {size:.1f} MB; open it in a browser")

@@ -15,12 +15,12 @@ from jaxtyping import Float, UInt8
 
 from jaxharmo.config import Config
 from jaxharmo.files import write_text
-from jaxharmo.journal import METRICS, SAMPLES
 from jaxharmo.pages import plots
 from jaxharmo.pages.document import page
 from jaxharmo.pages.pictures import figure, lossless
 from jaxharmo.pages.slices import SliceStore
 from jaxharmo.pages.viewer import Layer, viewer
+from jaxharmo.training.metrics_writer import METRICS, SAMPLES
 from jaxharmo.training.samples import TRANSLATIONS
 from jaxharmo.training.weights import CellWeights
 
