@@ -167,6 +167,10 @@ class LossConfig:
     diversity: float = 1.0
     """Diversity between two styles of one domain; falls linearly to zero. 0 leaves it, and the
     second translation it needs, out of the compiled step."""
+    spread: float = 0.0
+    """Distribution of drawn styles against that of styles read off images of the domain
+    (``losses/spread.py``). For the filter generator with latents; 0, as published, leaves it out.
+    """
     diversity_steps: int = 100_000
     """Steps until the diversity weight is zero."""
     cycle: float = 1.0
@@ -217,6 +221,9 @@ class TrainConfig:
     steps_per_dispatch: int = 1
     """Optimizer steps in one call of the device, where starting a call is what takes time; every
     rhythm below, and the number of steps, must be a multiple. Metrics are means over them."""
+    guidance: Literal["apart", "mixed"] = "apart"
+    """Updates guided by latents and updates guided by references, as published; or one update for
+    both, in which every second sample of a batch is guided by its reference: half the work."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the convolutions and what lies between them. Parameters, norms, losses, the gradient
     penalty with its pass of the discriminator, and texture stay float32."""
@@ -314,6 +321,10 @@ def check(config: Config) -> Config:
             "must leave at least 4 pixels of a crop",
         ),
         "model.latent_dim": (model.latent_dim >= 0, "must not be negative"),
+        "loss.spread": (
+            not config.loss.spread or (model.by_difference and model.latent_dim > 0),
+            "is for the filter generator with latents (model.latent_dim above 0)",
+        ),
         "texture.crop": (
             min(config.texture.crop, data.crop) // config.texture.coarsest
             > config.texture.glcm.reach,

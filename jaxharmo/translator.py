@@ -94,14 +94,15 @@ class Translator:
         return self.domains.index(name)
 
     def mean_style(self, to: str) -> Style:
-        """The domain's style: the mapping network's mean over 256 latents of a fixed seed."""
+        """The domain's style: the mapping network's mean over 128 latents and their opposites."""
         if to not in self._means:
-            self._means[to] = self._mapped(to, _STYLE_SAMPLES, 0).mean(0)
+            drawn = self._draw(_STYLE_SAMPLES // 2, 0)
+            self._means[to] = self._mapped(to, np.concatenate([drawn, -drawn])).mean(0)
         return self._means[to]
 
     def latent_style(self, to: str, seed: int) -> Style:
         """One style of the domain, drawn by ``seed``."""
-        return self._mapped(to, 1, seed)[0]
+        return self._mapped(to, self._draw(1, seed))[0]
 
     def reference_style(self, hu: Num[np.ndarray, "n h w"], of: str) -> Style:
         """The style of slices (HU) of the domain ``of``: the mean over crops that cover the body.
@@ -178,10 +179,12 @@ class Translator:
         """Translate slices to the mean style of a domain; see ``steering`` and ``translate``."""
         return self.translate(hu, self.steering(self.mean_style(to), of))
 
-    def _mapped(self, to: str, count: int, seed: int) -> Float[np.ndarray, "n s"]:
-        domain = self.check_domain(to)
-        latents = jax.random.normal(jax.random.key(seed), (count, self.config.model.latent_dim))
-        domains = np.full(count, domain, np.int32)
+    def _draw(self, count: int, seed: int) -> Float[np.ndarray, "n z"]:
+        shape = (count, self.config.model.latent_dim)
+        return np.asarray(jax.random.normal(jax.random.key(seed), shape))
+
+    def _mapped(self, to: str, latents: Float[np.ndarray, "n z"]) -> Float[np.ndarray, "n s"]:
+        domains = np.full(len(latents), self.check_domain(to), np.int32)
         return np.asarray(self._map(self._params, latents, domains))
 
 

@@ -7,9 +7,9 @@ from jaxtyping import Array, Float, Int
 
 from jaxharmo.models.layers import Dense, pick_domain
 
-SPREAD = 2
-"""Numbers of a style that vary within a domain, where a domain has a row of a table."""
-_SPREAD_UNIT = 0.1
+SPREAD = 1
+"""Numbers of a style that vary within a domain, where a domain has a row of a table: its noise."""
+_SPREAD_UNIT = 0.3
 
 
 class MappingNetwork(nn.Module):
@@ -38,7 +38,8 @@ class MappingNetwork(nn.Module):
 class TableMapping(nn.Module):
     """A row of a learned table for each domain, and to it the spread that the latent draws.
 
-    Without a latent (length 0) a domain has one style, its row.
+    The spread is odd in the latent, so the mean over latents is the row. Without a latent (length
+    0) a domain has one style, its row.
     """
 
     domains: int
@@ -52,12 +53,17 @@ class TableMapping(nn.Module):
     def __call__(self, latent: Float[Array, "b z"], domain: Int[Array, "b"]) -> Float[Array, "b s"]:
         if not latent.shape[-1]:
             return self.table(domain)
-        return self.around(domain, self.spread(latent, domain))
+        return self.around(domain, self.drawn(latent, domain))
+
+    def drawn(self, latent: Float[Array, "b z"], domain: Int[Array, "b"]) -> Float[Array, "b m"]:
+        """The spread that a latent draws."""
+        there, back = self.spread(latent, domain), self.spread(-latent, domain)
+        return _SPREAD_UNIT * (there - back) / 2
 
     def around(self, domain: Int[Array, "b"], spread: Float[Array, "b m"]) -> Float[Array, "b s"]:
         """The domain's row with a spread added to its last numbers."""
         free = ((0, 0), (self.style_dim - SPREAD, 0))
-        return self.table(domain) + _SPREAD_UNIT * jnp.pad(spread, free)
+        return self.table(domain) + jnp.pad(spread, free)
 
 
 class _DomainHead(nn.Module):

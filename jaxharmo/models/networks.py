@@ -13,8 +13,8 @@ from jaxharmo.config import Config
 from jaxharmo.models.discriminator import Discriminator
 from jaxharmo.models.filters import FilterGenerator
 from jaxharmo.models.generator import Generator
-from jaxharmo.models.mapping import SPREAD, MappingNetwork, TableMapping
-from jaxharmo.models.style import StyleEncoder
+from jaxharmo.models.mapping import MappingNetwork, TableMapping
+from jaxharmo.models.style import NoiseEncoder, StyleEncoder
 from jaxharmo.models.texture_attention import TextureAttention
 
 Images = Float[Array, "b h w 1"]
@@ -68,17 +68,17 @@ def build(config: Config) -> Networks:
     if isinstance(generator, configs.FilterGenerator):
         translating = FilterGenerator(generator.terms, generator.residual_width)
         mapping = TableMapping(domains, model.style_dim, model.mapping_width)
-        read = SPREAD
+        encoder = NoiseEncoder(domains, config.data.window)
     else:
         translating = Generator(
             downsamples=generator.downsamples, bottleneck=generator.bottleneck, **widths
         )
         mapping = MappingNetwork(domains, model.style_dim, model.mapping_width)
-        read = model.style_dim
+        encoder = StyleEncoder(domains, model.sees, model.style_dim, **widths)
     return Networks(
         generator=translating,
         mapping_network=mapping,
-        style_encoder=StyleEncoder(domains, model.sees, read, **widths),
+        style_encoder=encoder,
         discriminator=Discriminator(domains, model.sees, **widths),
         texture_attention=TextureAttention(),
     )

@@ -1,10 +1,18 @@
 """The style encoder: an image and its domain in, its style out."""
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxharmo.config import Sees
 from jaxharmo.models.layers import TRUNKS, Dense, Dtype, pick_domain
+from jaxharmo.ops.intensity import Window
+from jaxharmo.ops.noise import soft_tissue_noise
+
+_USUAL_NOISE = -4.5
+"""Logarithm, in [-1, 1] units; 14 HU in a window of 2,500 HU."""
+_LEVEL_UNIT = 4.0
+"""The levels of kernels lie far apart, and are learned first."""
 
 
 class StyleEncoder(nn.Module):
@@ -25,3 +33,23 @@ class StyleEncoder(nn.Module):
         trunk = TRUNKS[self.sees](self.width, self.max_width, self.dtype, self.remat)(image)
         styles = Dense(self.domains * self.length)(trunk.mean(1))
         return pick_domain(styles.reshape(-1, self.domains, self.length), domain)
+
+
+class NoiseEncoder(nn.Module):
+    """How noisy an image is for its domain: what dose and the patient's size decide.
+
+    The logarithm of the noise in soft tissue less the level of the domain, which is learned; 0
+    where an image shows no soft tissue.
+    """
+
+    domains: int
+    window: Window
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "b h w 1"], domain: Int[Array, "b"]
+    ) -> Float[Array, "b 1"]:
+        levels = self.param("level", nn.initializers.zeros, (self.domains,))
+        noise, weight = soft_tissue_noise(image, self.window)
+        usual = _USUAL_NOISE + _LEVEL_UNIT * jnp.take(levels, domain)
+        return (weight * (noise - usual))[:, None]

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from jaxharmo.config import Config
 from jaxharmo.losses.adversarial import fake_loss, r1_penalty, real_loss
 from jaxharmo.models.networks import Networks, Params
+from jaxharmo.ops.intensity import in_whole_hu
 from jaxharmo.training.terms import TERMS, Changes, Examples, Guide, Images, Metrics, Update
 
 
@@ -32,7 +33,7 @@ def discriminator_objective(
     (gradient,) = pull_back(jnp.full_like(logits, 1 / logits.shape[1]))
     styles = guide(params, examples)
     fake = networks.translate(params, examples.source, to=styles.target, of=styles.source)
-    fake = jax.lax.stop_gradient(fake)
+    fake = jax.lax.stop_gradient(in_whole_hu(fake, config.data.window))
     fake_logits = networks.apply(params, "discriminator", fake, examples.target_domain)
     terms = {
         "real": real_loss(logits),

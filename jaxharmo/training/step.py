@@ -24,6 +24,7 @@ Update = Callable[[Params, dict, "Inputs"], tuple[Params, dict, Metrics]]
 TRAINED = {
     "latent": ("generator", "mapping_network", "style_encoder", "texture_attention"),
     "reference": ("generator", "texture_attention"),
+    "mixed": ("generator", "mapping_network", "style_encoder", "texture_attention"),
 }
 """Networks stepped by each of the two generator updates."""
 

@@ -15,6 +15,7 @@ from jaxharmo.data.prepare.domains import scanner_of
 from jaxharmo.losses.adversarial import real_loss
 from jaxharmo.losses.changes import AGGREGATIONS, Aggregate, Gaps, Memory, change_loss, remember
 from jaxharmo.losses.descriptors import DESCRIPTORS
+from jaxharmo.losses.spread import energy_distance, squared_mean
 from jaxharmo.losses.texture import domain_average, texture_grids, texture_loss
 from jaxharmo.losses.translation import cycle_loss, diversity, style_loss
 from jaxharmo.models.networks import Networks, Params
@@ -72,9 +73,16 @@ def build_guides(networks: Networks, config: Config) -> dict[str, Guide]:
         first, second = (encoded(image, examples.target_domain) for image in examples.references)
         return Styles(first, second, encoded(examples.source, examples.source_domain))
 
+    def mixed(params: Params, examples: Examples) -> Styles:
+        drawn = jnp.arange(len(examples.source))[:, None] % 2 == 0
+        both = latent(params, examples), reference(params, examples)
+        return jax.tree.map(partial(jnp.where, drawn), *both)
+
     # Where a domain has one style, images of it have no other to tell of.
     if not config.model.latent_dim:
         return {"latent": latent}
+    if config.train.guidance == "mixed":
+        return {"mixed": mixed}
     return {"latent": latent, "reference": reference}
 
 
@@ -110,7 +118,8 @@ class Update:
 
 def _adversarial(update: Update) -> Found:
     domain = update.examples.target_domain
-    logits = update.networks.apply(update.params, "discriminator", update.fake, domain)
+    fake = in_whole_hu(update.fake, update.config.data.window)
+    logits = update.networks.apply(update.params, "discriminator", fake, domain)
     return real_loss(logits), {}
 
 
@@ -126,6 +135,21 @@ def _cycle(update: Update) -> Found:
 
 def _diversity(update: Update) -> Found:
     return -diversity(update.fake, update.other), {}
+
+
+def _spread(update: Update) -> Found:
+    """Drawn spreads against those of real images, whose mean is to be zero.
+
+    Otherwise it could shift against the rows of the table, and no other loss would see it.
+    """
+    examples = update.examples
+    domain = examples.target_domain
+    apply = partial(update.networks.apply, update.params)
+    drawn = tuple(
+        apply("mapping_network", latent, domain, method="drawn") for latent in examples.latents
+    )
+    real = tuple(apply("style_encoder", images, domain) for images in examples.references)
+    return energy_distance(drawn, real) + squared_mean(*real), {}
 
 
 def _texture(update: Update) -> Found:
@@ -189,6 +213,7 @@ TERMS: Mapping[str, Callable[[Update], Found]] = {
     "style": _style,
     "cycle": _cycle,
     "diversity": _diversity,
+    "spread": _spread,
     "texture": _texture,
     "spectrum": partial(_changes, "spectrum"),
     "histogram": partial(_changes, "histogram"),
@@ -216,7 +241,7 @@ def remember_changes(
     changes: Changes, params: Params, examples: Examples, networks: Networks, config: Config
 ) -> Changes:
     """The running sums with a batch and its latent-guided translations added."""
-    styles = build_guides(networks, config)["latent"](params, examples)
+    styles = next(iter(build_guides(networks, config).values()))(params, examples)
     fake = networks.translate(params, examples.source, to=styles.target, of=styles.source)
     fake = in_whole_hu(fake, config.data.window)
     return {

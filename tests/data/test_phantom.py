@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
@@ -12,8 +13,11 @@ from jaxharmo.data.phantom.anatomy import draw_chest
 from jaxharmo.data.phantom.scanner import DOMAINS
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
+from jaxharmo.ops.intensity import normalize
+from jaxharmo.ops.noise import soft_tissue_noise
 
 CONFIG = PhantomConfig(patients=4, slices=1, size=96)
+SHARP = ("PHANTOM Ellipse -- B70f",)
 
 
 def truth(patient, index, slices=1):
@@ -139,6 +143,26 @@ def test_labels_vary_by_patient_and_only_there(collection):
     assert all(len(labels) == 1 for labels in by_patient.values())
 
 
+def test_noise_goes_by_the_root_of_the_dose(tmp_path):
+    """The same patients at a dose and at a quarter of it."""
+    deviations, exposures = [], []
+    for dose in (1.0, 0.25):
+        doses = (dose, 1.0, 1.0)
+        config = PhantomConfig(patients=3, slices=1, size=96, domains=SHARP, doses=doses)
+        manifest = make_phantom(tmp_path / str(dose), config)
+        (item,) = SliceSource(tmp_path / str(dose), "train", manifest.domains[0])
+        deviations.append(soft_tissue_deviation(item.pixels))
+        exposures.append(manifest.series[item.header.series].exposure)
+    assert deviations[1] / deviations[0] == pytest.approx(2, rel=0.1)
+    assert exposures == [100.0, 25.0]
+
+
+def soft_tissue_deviation(hu):
+    window = (-1024.0, 1500.0)
+    (found,), _ = soft_tissue_noise(normalize(jnp.asarray(hu)[None, ..., None], window), window)
+    return float(jnp.exp(found))
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -148,6 +172,8 @@ def test_labels_vary_by_patient_and_only_there(collection):
         ({"patients": 2}, "patients"),
         ({"domains": ("all",), "pairing": "none"}, "at least 30"),
         ({"kvps": ()}, "kvps"),
+        ({"doses": ()}, "doses"),
+        ({"doses": (1.0, -1.0)}, "doses"),
         ({"size": 8}, "size"),
     ],
 )

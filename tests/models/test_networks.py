@@ -9,6 +9,8 @@ from jaxharmo.models.mapping import SPREAD
 from jaxharmo.models.networks import build, init
 
 KEY = jax.random.key(0)
+SOFT = 2 * 1024 / 1424 - 1
+"""0 HU in the window of ``SMALL``."""
 
 
 @pytest.fixture(scope="module")
@@ -138,22 +140,33 @@ def test_domains_have_a_row_and_a_spread_around_it(steered):
     networks, params, length = steered
     domain = jnp.array([1, 1, 2])
     styles = networks.mapped_style(params, jax.random.normal(KEY, (3, length)), domain)
-    read = networks.encoded_style(params, jax.random.normal(KEY, (3, 32, 32, 1)), domain)
+    noisy = jnp.array([0.01, 0.02, 0.01])[:, None, None, None]
+    images = SOFT + noisy * jax.random.normal(KEY, (3, 32, 32, 1))
+    read = networks.encoded_style(params, images, domain)
     rows = params["mapping_network"]["table"]["embedding"][domain]
     for found in (styles, read):
         # All but the last numbers are the domain's.
         np.testing.assert_allclose(found[:, :-SPREAD], rows[:, :-SPREAD], atol=1e-6)
     assert np.array_equal(styles[0], styles[1]) == (length == 0)
-    assert np.abs(read[0] - read[1]).max() > 1e-3
+    np.testing.assert_allclose(read[1] - read[0], [0] * 5 + [np.log(2)], atol=0.1)
+
+
+def test_the_mean_over_latents_is_the_row(steered):
+    networks, params, length = steered
+    latents = jax.random.normal(KEY, (16, length))
+    domain = jnp.full(32, 1)
+    styles = networks.mapped_style(params, jnp.concatenate([latents, -latents]), domain)
+    row = params["mapping_network"]["table"]["embedding"][1]
+    np.testing.assert_allclose(styles.mean(0), row, atol=1e-6)
 
 
 def test_detail_networks_do_not_see_levels(steered):
     networks, params, _ = steered
-    image = 0.02 * jax.random.normal(KEY, (2, 32, 32, 1))
+    image = SOFT + 0.02 * jax.random.normal(KEY, (2, 32, 32, 1))
     domain = jnp.array([0, 2])
     for name in ("discriminator", "style_encoder"):
         found = networks.apply(params, name, image, domain)
-        shifted = networks.apply(params, name, image + 0.3, domain)
+        shifted = networks.apply(params, name, image + 0.02, domain)
         np.testing.assert_allclose(found, shifted, atol=1e-4)
         assert np.abs(found - networks.apply(params, name, 2 * image, domain)).max() > 1e-3
     # A patch is 8 by 8 pixels.

@@ -81,6 +81,46 @@ def test_what_a_config_leaves_out_is_not_trained():
     assert changed(after.params, again.params)["mapping_network"]
 
 
+MIXED = replace(
+    TINY,
+    data={"crop": 32},
+    model=STEERED | {"latent_dim": 3},
+    texture={"compare": "changes", "aggregation": "noise", "resolutions": 2},
+    loss={"diversity": 0.0, "spread": 1.0},
+    train={"guidance": "mixed"},
+)
+
+
+def test_one_update_for_both_kinds_of_guidance():
+    state, step = setup(MIXED)
+    step = jax.jit(step)
+    batch = make_batch(MIXED)
+    after, metrics = step(state, batch)
+    after, _ = step(after, batch)
+    moved = changed(state.params, after.params)
+    assert [name for name, is_moved in moved.items() if not is_moved] == ["texture_attention"]
+    assert {name.rpartition("/")[0] for name in metrics} == {
+        "discriminator/mixed",
+        "generator/mixed",
+        "parameters",
+    }
+    assert all(jnp.isfinite(value) for value in metrics.values())
+
+
+def test_every_second_style_is_read_off_a_reference():
+    networks = build(MIXED)
+    params = init(networks, MIXED, jax.random.key(0))
+    examples = prepare_inputs(jnp.int32(0), make_batch(MIXED), MIXED).examples
+    apart = build_guides(networks, replace(MIXED, train={"guidance": "apart"}))
+    drawn, read = (apart[name](params, examples) for name in ("latent", "reference"))
+    (mixed,) = build_guides(networks, MIXED).values()
+    found = mixed(params, examples)
+    np.testing.assert_array_equal(found.target[::2], drawn.target[::2])
+    np.testing.assert_array_equal(found.target[1::2], read.target[1::2])
+    np.testing.assert_array_equal(found.other[1::2], read.other[1::2])
+    np.testing.assert_array_equal(found.source, drawn.source)
+
+
 def test_every_network_is_trained(one_step):
     before, after, _, _ = one_step
     assert all(changed(before.params, after.params).values())

@@ -50,6 +50,8 @@ class PhantomConfig:
     pairing: Literal["all", "scanner", "none"] = "all"
     """A patient is in all domains, in those of one scanner, or in one, the next patient in the
     next; kernels of one scanner are reconstructions of one acquisition."""
+    doses: tuple[float, ...] = (1.0, 0.5, 2.0, 0.7, 1.4)
+    """Factors of the scanner's exposure, the patients' in turn: noise goes by their square root."""
     kvps: tuple[float, ...] = (120.0,)
     """Tube voltages to draw a patient's from; a label that the pixels do not depend on."""
     thicknesses: tuple[float, ...] = (5.0,)
@@ -137,8 +139,10 @@ def _checked(config: PhantomConfig) -> PhantomConfig:
         raise InputError(f"--patients: at least {needed}, one for each split of every domain")
     if config.slices < 1 or config.size < 64:
         raise InputError("--slices must be at least 1, --size at least 64")
-    if not config.kvps or not config.thicknesses:
-        raise InputError("--kvps and --thicknesses: at least one each")
+    if not config.kvps or not config.thicknesses or not config.doses:
+        raise InputError("--kvps, --thicknesses and --doses: at least one each")
+    if not all(0.01 <= dose <= 100 for dose in config.doses):
+        raise InputError("--doses must be from 0.01 to 100")
     return config
 
 
@@ -207,11 +211,15 @@ def _labels(config: PhantomConfig, patient: int, index: int) -> Acquisition:
         kernel=kernel,
         kernel_raw=kernel,
         kvp=float(random.choice(config.kvps)),
-        exposure=scanner.exposure,
+        exposure=scanner.exposure * _dose(config, patient),
         slice_thickness=float(random.choice(config.thicknesses)),
         pixel_spacing=scanner.field_of_view / config.size,
         contrast=False,
     )
+
+
+def _dose(config: PhantomConfig, patient: int) -> float:
+    return config.doses[patient % len(config.doses)]
 
 
 def _scan(config: PhantomConfig, patient: int, index: int) -> list[Slice]:
@@ -227,7 +235,8 @@ def _scan(config: PhantomConfig, patient: int, index: int) -> list[Slice]:
             (config.seed, patient), index, config.slices, size=config.size, pixel=pixel
         )
         noise = np.random.default_rng((config.seed, patient, index, *(number + 1,) * (number > 0)))
-        ramp_image = expose(project(truth, scanner), scanner, noise)
+        dosed = dataclasses.replace(scanner, photons=scanner.photons * _dose(config, patient))
+        ramp_image = expose(project(truth, scanner), dosed, noise)
         rows, columns = (np.flatnonzero((truth > -500).any(axis)) for axis in (1, 0))
         for domain in own:
             hu = reconstruct(ramp_image, scanner, DOMAINS[config.domains[domain]][1])
