@@ -1,4 +1,4 @@
-"""The demo's styles within a domain: the noise of a reference, and the noise of the domain."""
+"""Styles within a domain: the noise of a reference, and the noise of the domain."""
 
 import itertools
 
@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from jaxharmo.config_files import load_config
-from jaxharmo.data.manifest import read_manifest
+from jaxharmo.data.phantom import PhantomConfig, make_phantom
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.experiment import train_run
 from jaxharmo.ops.intensity import normalize
@@ -21,13 +21,13 @@ DRAWS = 4
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The translator of the demo, and the slices of its test patients: domain, patient, HU."""
-    workdir = tmp_path_factory.mktemp("demo")
-    train_run(load_config("demo"), workdir, None)
-    manifest = read_manifest(workdir / "phantom")
+    """The translator of configs/doses.py, and the slices of its test patients: domain, patient, HU."""
+    workdir, shards = (tmp_path_factory.mktemp(name) for name in ("run", "shards"))
+    manifest = make_phantom(shards, PhantomConfig(doses=(1.0, 0.5, 2.0, 0.7, 1.4)))
+    train_run(load_config("doses"), workdir, shards)
     patients = {}
     for domain in manifest.domains:
-        for item in SliceSource(workdir / "phantom", "test", domain):
+        for item in SliceSource(shards, "test", domain):
             of_domain = patients.setdefault(domain.name, {})
             of_domain.setdefault(item.header.patient, []).append(item.pixels.astype(np.float32))
     stacked = {
