@@ -4,8 +4,8 @@
     python train.py --config configs/doses.py --data SHARDS --workdir runs/doses
 
 The demo's networks and losses with mapping network, style encoder and discriminator in the step. A
-style has one number for the noise: read off references or drawn from latents. To expect: translations
-as noisy as their references within a tenth, and drawn ones as noisy as the domain.
+style has one number for the noise, read off references or drawn from latents. To expect: most
+translations are as noisy as their references within a tenth, and drawn ones as noisy as the domain.
 """
 
 import dataclasses
