@@ -26,7 +26,7 @@ def measured_weights(changes: Changes, config: Config) -> CellWeights:
     for name, memory in changes.items():
         aggregation = DESCRIPTORS[name](config.texture).aggregation
         weights = _mean_weights(memory, together, aggregation) if aggregation in WEIGHTS else None
-        if weights is not None and np.isfinite(weights).all():
+        if weights is not None and np.any(weights):
             found[name] = np.asarray(weights) * weights.size
     return found
 
@@ -35,12 +35,12 @@ def measured_weights(changes: Changes, config: Config) -> CellWeights:
 def _mean_weights(
     memory: Memory, together: Float[Array, "k k"], aggregation: str
 ) -> Float[Array, "f"]:
-    """NaN where no pair was translated."""
+    """All 0 where no pair was translated."""
     pairs = len(together) ** 2
     variance = memory.variance(together).reshape(pairs, -1)
     weights = WEIGHTS[aggregation](
         Gaps(jnp.zeros_like(variance), variance, memory.wanted.reshape(pairs, -1))
     )
     seen = (memory.change_count > 0) & ~jnp.eye(len(together), dtype=bool)
-    share = seen.reshape(pairs, 1) / seen.sum()
+    share = seen.reshape(pairs, 1) / jnp.maximum(seen.sum(), 1)
     return (share * weights).sum(0)
