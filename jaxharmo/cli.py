@@ -21,6 +21,7 @@ from jaxharmo.version import __version__
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "phantom": ("phantom", "Phantom"),
     "prepare": ("prepare", "Prepare"),
+    "rescan": ("rescan", "Rescan"),
     "domains": ("domains", "Domains"),
     "train": ("train", "Train"),
     "eval": ("evaluate", "Evaluate"),

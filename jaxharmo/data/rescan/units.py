@@ -1,0 +1,146 @@
+"""The unit of work: some slices of one series -> their records in all virtual domains.
+
+A unit depends on the plan alone and runs on one thread, so whoever does it, in whatever order,
+writes the same bytes.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordWriter
+
+from jaxharmo.data.manifest import read_manifest
+from jaxharmo.data.records import WRITER_OPTIONS, Slice, SliceHeader, encode
+from jaxharmo.data.rescan.scanner import Scanner
+from jaxharmo.data.shards import SliceSource
+
+SLICES = 4
+"""Of a unit at most: they share the places that are read in the fine grid."""
+Box = tuple[int, int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """Slices of one series, one split, one shape and one spacing."""
+
+    number: int
+    split: str
+    domain: int
+    """Index of the source's domain."""
+    slices: tuple[int, ...]
+    """Their numbers in it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What is the same for all units."""
+
+    source: Path
+    folder: Path
+    """For the records that are done."""
+    scanners: tuple[Scanner, ...]
+    seed: int
+    window: tuple[float, float]
+
+
+def is_done(folder: Path, number: int) -> bool:
+    """Whether a unit's records are all there."""
+    return _mark(folder, number).exists()
+
+
+def record_path(folder: Path, number: int, domain: int) -> Path:
+    """Of the records of one unit and virtual domain."""
+    return folder / f"{number:06d}-{domain:03d}.arrayrecord"
+
+
+def write_unit(unit: Unit, work: Work) -> list[float]:
+    """Scan the slices and write the records; the noise found in each source slice, HU."""
+    _be_frugal()
+    from jaxharmo.data.rescan.acquire import scan
+    from jaxharmo.data.rescan.objects import make_object
+
+    source = read_manifest(work.source).domains[unit.domain]
+    slices = SliceSource(work.source, unit.split, source)
+    items = [slices[number] for number in unit.slices]
+    spacing = items[0].header.spacing
+    made: dict[float, list[Any]] = {}
+    noise: list[float] = []
+    for index, scanner in enumerate(work.scanners):
+        width = scanner.geometry.width
+        if width not in made:
+            made[width] = [make_object(item.pixels, spacing, width) for item in items]
+            noise = [each.noise for each in made[width]]
+        objects = np.stack([each.attenuation for each in made[width]])
+        seeds = [
+            (work.seed, scanner.name, item.header.series, item.header.position) for item in items
+        ]
+        images = scan(objects, spacing, scanner, seeds)
+        partial = work.folder / f"{unit.number:06d}-{index:03d}-{os.getpid()}.partial"
+        writer = ArrayRecordWriter(str(partial), WRITER_OPTIONS)
+        for item, hu in zip(items, images, strict=True):
+            pixels = np.rint(np.clip(hu, *work.window)).astype(np.int16)
+            writer.write(encode(Slice(header(item, index, scanner), pixels)))
+        writer.close()
+        partial.replace(record_path(work.folder, unit.number, index))
+    mark = _mark(work.folder, unit.number)
+    partial = mark.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(noise), encoding="utf-8")
+    partial.replace(mark)
+    return noise
+
+
+def header(item: Slice, domain: int, scanner: Scanner) -> SliceHeader:
+    """Of a slice as a virtual scanner shows it.
+
+    The acquisition is named after the source's series, not after the scanner: slices of all virtual
+    domains that show one object are pairs.
+    """
+    old = item.header
+    move = functools.partial(_moved, shape=item.pixels.shape, spacing=old.spacing, scanner=scanner)
+    return SliceHeader(
+        domain=domain,
+        patient=old.patient,
+        series=series_name(old.series, scanner),
+        acquisition=old.series,
+        position=old.position,
+        spacing=(scanner.pixel, scanner.pixel),
+        body=move(old.body),
+        lung=move(old.lung) if old.lung else None,
+    )
+
+
+def series_name(source: str, scanner: Scanner) -> str:
+    """Pseudonym of the series that a scanner makes of a series."""
+    return f"{source} {scanner.name} {scanner.label}"
+
+
+def _moved(box: Box, shape: tuple[int, int], spacing: tuple[float, float], scanner: Scanner) -> Box:
+    """A box of pixels of the source on the scanner's grid, whose middle is the same."""
+    ends = []
+    for axis in (0, 1):
+        for end, rounded in ((box[axis], np.floor), (box[axis + 2], np.ceil)):
+            place = (end - shape[axis] / 2) * spacing[axis] / scanner.pixel + scanner.matrix / 2
+            ends.append(int(np.clip(rounded(place), 0, scanner.matrix)))
+    top, bottom, left, right = ends
+    return top, left, bottom, right
+
+
+def _mark(folder: Path, number: int) -> Path:
+    return folder / f"{number:06d}.json"
+
+
+@functools.lru_cache(1)
+def _be_frugal() -> None:
+    """One thread and no accelerator, before JAX starts: the processes are the parallelism."""
+    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from jaxharmo.runtime import keep_compilations
+
+    keep_compilations()
