@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +65,7 @@ def reconstruct(
     pairs = _Pairs(certainty, spacing, penalty)
     precondition = _preconditioner(certainty, spacing, penalty)
 
-    def step(state: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], None]:
+    def step(state: Any, _: None) -> tuple[Any, None]:
         image, error, gradient, direction, old = state
         new = precondition(gradient)
         rate = _dot(new, gradient - old[0]) / jnp.maximum(_dot(old[1], old[0]), 1e-30)

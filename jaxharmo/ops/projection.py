@@ -69,9 +69,9 @@ def project(
 
 
 def adjoint(
-    lines: Float[Array, "b v m"], geometry: Geometry, spacing: Spacing, shape: tuple[int, int]
+    lines: Float[Array, "b v m"], geometry: Geometry, spacing: Spacing, shape: tuple[int, ...]
 ) -> Float[Array, "b h w"]:
-    """The adjoint of ``project``: ⟨project(x), y⟩ = ⟨x, adjoint(y)⟩, float32.
+    """Adjoint of the projection, so that ⟨project(x), y⟩ = ⟨x, adjoint(y)⟩; float32.
 
     Times ``back_projection_scale`` it is the back-projection.
     """

@@ -17,7 +17,7 @@ def filtered_back_projection(
     lines: Float[Array, "b v m"],
     geometry: Geometry,
     spacing: Spacing,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     response: Response,
 ) -> Float[Array, "b h w"]:
     """Images of line integrals in mm (Kak & Slaney 1988, chapter 3.3), in units of the object.

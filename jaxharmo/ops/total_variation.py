@@ -1,5 +1,7 @@
 """Denoising by total variation: flat where the image is flat, edges where it has edges."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -10,16 +12,16 @@ def denoise(
 ) -> Float[Array, "b h w"]:
     """The minimum of ½‖x − image‖² + weight · TV(x), isotropic TV of neighbouring pixels.
 
-    Rudin, Osher & Fatemi 1992 (doi 10.1016/0167-2789(92)90242-F), by the fast gradient projection of
-    Beck & Teboulle 2009 (doi 10.1109/TIP.2009.2028250) on the dual problem. ``weight`` has the unit
-    of the images: an isolated disk of radius r pixels loses 2 weight / r of its contrast.
+    Rudin, Osher & Fatemi 1992 (doi 10.1016/0167-2789(92)90242-F), by the fast gradient projection
+    of Beck & Teboulle 2009 (doi 10.1109/TIP.2009.2028250) on the dual problem. ``weight`` has the
+    unit of the images: an isolated disk of radius r pixels loses 2 weight / r of its contrast.
     """
     weight = weight[:, None, None]
 
     def primal(dual: Array) -> Array:
         return images + weight * _divergence(dual)
 
-    def step(state: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, ...], None]:
+    def step(state: Any, _: None) -> tuple[Any, None]:
         dual, ahead, momentum = state
         moved = ahead + _gradient(primal(ahead)) / (8 * weight)
         new = moved / jnp.maximum(jnp.sqrt((moved**2).sum(0)), 1)

@@ -24,8 +24,8 @@ _FEWEST = 1.0
 _BLOCK = 32
 """Elements that the tube current is ruled by together."""
 
-Images = Float[Array, "b h w"]
-Lines = Float[Array, "b v m"]
+Images = Float[Array | np.ndarray, "b h w"]
+Lines = Float[Array | np.ndarray, "b v m"]
 Seed = tuple[int, str, str, float]
 
 
@@ -85,7 +85,7 @@ def expected_signal(
 def line_integrals(
     counts: Lines, beam: Lines, scanner: Scanner
 ) -> tuple[Lines, Float[Array, "b v m"]]:
-    """mm of water behind the counts, corrected for water's beam hardening, and their variance.
+    """Millimetres of water behind the counts, corrected for water's beam hardening, and their variance.
 
     The variance is Poisson's and the electronics', at the counts as they are.
     """

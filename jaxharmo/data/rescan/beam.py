@@ -1,4 +1,4 @@
-"""What a beam of many energies does: attenuation of water and bone, and the correction for water."""
+"""A beam of many energies: attenuation of water and bone, and the correction for water."""
 
 import functools
 

@@ -7,10 +7,8 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
 from jaxharmo.data.manifest import (

@@ -1,12 +1,13 @@
 """A slice as an object to scan: without its own noise, and in attenuation instead of HU."""
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Array, Float, Real
 from scipy import ndimage
 from skimage.restoration import denoise_nl_means
 
@@ -67,11 +68,11 @@ def make_object(hu: Real[np.ndarray, "h w"], spacing: tuple[float, float], width
 
 
 def noise_level(hu: Image, spacing: tuple[float, float]) -> float:
-    """Standard deviation of the noise in soft tissue, HU; in the whole slice where there is none."""
-    sides = [max(3, round(_AREA / step)) for step in spacing]
+    """Standard deviation of the noise in soft tissue, HU; of the whole slice where none is."""
+    sides: Any = [max(3, round(_AREA / step)) for step in spacing]
     mean = ndimage.uniform_filter(hu.astype(np.float64), sides)
     variance = ndimage.uniform_filter(hu.astype(np.float64) ** 2, sides) - mean**2
-    soft = ndimage.minimum_filter(segment(hu, _GRID).soft, sides)
+    soft = np.asarray(ndimage.minimum_filter(segment(hu, _GRID).soft, sides))
     found = variance[soft] if soft.any() else variance
     return max(_LEAST_NOISE, float(np.sqrt(max(0.0, np.quantile(found, _QUIETEST)))))
 
@@ -85,5 +86,5 @@ def _low_pass(hu: Image, spacing: tuple[float, float]) -> Image:
 
 
 @lru_cache(1)
-def _flatten():  # noqa: ANN202
+def _flatten() -> Callable[..., Array]:
     return jax.jit(lambda images, weights: denoise(images, weights, _ITERATIONS))

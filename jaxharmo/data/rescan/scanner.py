@@ -1,6 +1,7 @@
 """A virtual scanner: what it does to an object, as a checked set of values."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -19,15 +20,13 @@ LENGTHS = (0.7, 1.0, 1.3, 1.7, 2.2)
 """Of the penalty, mm, by level of strength."""
 _ITERATIONS = 8
 _MOST_GAIN = 100.0
-
-
-def _known(kernel: str) -> str:
-    return f"kernel {kernel!r}: neither a CSV file nor one of {', '.join(KERNELS)}"
+_UNKNOWN = f"kernel: neither a CSV file nor one of {', '.join(KERNELS)}"
+_NO_RESPONSE = f"gains: rising frequencies from 0; the first gain 1, all of 0 to {_MOST_GAIN:g}"
 
 
 def _is_response(gains: tuple[tuple[float, float], ...]) -> bool:
     frequency, gain = zip(*gains, strict=True)
-    rising = all(before < after for before, after in zip(frequency, frequency[1:], strict=False))
+    rising = all(before < after for before, after in itertools.pairwise(frequency))
     finite = all(math.isfinite(value) for value in (*frequency, *gain))
     fair = all(0 <= value <= _MOST_GAIN for value in gain)
     return finite and fair and rising and frequency[0] == 0 and gain[0] == 1
@@ -107,14 +106,15 @@ class Scanner:
             (0 <= self.focal_spot <= 5, "focal_spot: 0 to 5 mm"),
             (0 <= self.aperture <= 5, "aperture: 0 to 5 mm"),
             (0.05 <= self.pitch <= 5, "pitch: 0.05 to 5 mm"),
-            (64 <= self.elements <= 4096 and self.elements % 32 == 0,
-             "elements: a multiple of 32, 64 to 4096"),
+            (
+                64 <= self.elements <= 4096 and self.elements % 32 == 0,
+                "elements: a multiple of 32, 64 to 4096",
+            ),
             (32 <= self.views <= 4096, "views: 32 to 4096"),
             (abs(self.offset) <= 100, "offset: -100 to 100 HU"),
-            (self.gains or self.kernel in KERNELS or self.kernel.endswith(".csv"), _known(self.kernel)),
-            (not self.gains or _is_response(self.gains), "gains: rising frequencies from 0, the "
-             f"first gain 1, none below 0 or above {_MOST_GAIN:g}"),
-        ):  # fmt: skip
+            (self.gains or self.kernel in KERNELS or self.kernel.endswith(".csv"), _UNKNOWN),
+            (not self.gains or _is_response(self.gains), _NO_RESPONSE),
+        ):
             if not test:
                 raise ValueError(problem)
 
