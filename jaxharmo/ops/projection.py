@@ -71,7 +71,7 @@ def project(
 def adjoint(
     lines: Float[Array, "b v m"], geometry: Geometry, spacing: Spacing, shape: tuple[int, ...]
 ) -> Float[Array, "b h w"]:
-    """Adjoint of the projection, so that ⟨project(x), y⟩ = ⟨x, adjoint(y)⟩; float32.
+    """Adjoint of the projection, float32: equal inner products on both sides.
 
     Times ``back_projection_scale`` it is the back-projection.
     """

@@ -84,8 +84,8 @@ def expected_signal(
 
 def line_integrals(
     counts: Lines, beam: Lines, scanner: Scanner
-) -> tuple[Lines, Float[Array, "b v m"]]:
-    """Millimetres of water behind the counts, corrected for water's beam hardening, and their variance.
+) -> tuple[Float[Array, "b v m"], Float[Array, "b v m"]]:
+    """Water behind the counts, mm, corrected for its beam hardening, and its variance.
 
     The variance is Poisson's and the electronics', at the counts as they are.
     """
@@ -104,7 +104,7 @@ def image(counts: Lines, beam: Lines, scanner: Scanner) -> Images:
     """HU reconstructed from counts, ``scanner.matrix`` pixels a side."""
     geometry, shape = scanner.geometry, (scanner.matrix, scanner.matrix)
     spacing = (scanner.pixel, scanner.pixel)
-    lines, variance = line_integrals(counts, beam, scanner)
+    lines, variance = line_integrals(jnp.asarray(counts), jnp.asarray(beam), scanner)
     water = filtered_back_projection(lines, geometry, spacing, shape, scanner.response)
     if scanner.strength:
         smoothed = filter_lines(lines, geometry, scanner.response, ramp=False)

@@ -73,7 +73,7 @@ def noise_level(hu: Image, spacing: tuple[float, float]) -> float:
     mean = ndimage.uniform_filter(hu.astype(np.float64), sides)
     variance = ndimage.uniform_filter(hu.astype(np.float64) ** 2, sides) - mean**2
     soft = np.asarray(ndimage.minimum_filter(segment(hu, _GRID).soft, sides))
-    found = variance[soft] if soft.any() else variance
+    found = np.extract(soft if soft.any() else np.ones_like(soft), variance)
     return max(_LEAST_NOISE, float(np.sqrt(max(0.0, np.quantile(found, _QUIETEST)))))
 
 
