@@ -1,7 +1,7 @@
 """One virtual scanner at work: object -> expected signal -> counts -> image."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 
 import jax
@@ -30,18 +30,21 @@ Seed = tuple[int, str, str, float]
 
 
 def scan(
-    objects: Images, spacing: Spacing, scanner: Scanner, seeds: list[Seed]
-) -> Float[np.ndarray, "b n n"]:
-    """HU of ``objects`` (attenuation over that of water) as ``scanner`` shows them.
+    objects: Images, spacing: Spacing, reconstructions: Sequence[Scanner], seeds: list[Seed]
+) -> Iterator[Float[np.ndarray, "b n n"]]:
+    """HU of ``objects`` (attenuation over that of water), for each of the reconstructions.
 
-    ``seeds``: seed, name of the scanner, series and position of each slice.
+    These are one scanner, on several grids. ``seeds``: seed, name of the scanner, series and
+    position of each slice.
     """
+    scanner = reconstructions[0]
     expected, beam = _expected(scanner)(objects, jnp.asarray(spacing, jnp.float32))
     expected = np.asarray(expected)
     counts = np.stack(
         [count(each, scanner.electronic, seed) for each, seed in zip(expected, seeds, strict=True)]
     )
-    return np.asarray(_image(scanner)(counts, beam))
+    for each in reconstructions:
+        yield np.asarray(_image(each)(counts, beam))
 
 
 def count(

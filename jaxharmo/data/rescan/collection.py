@@ -33,15 +33,7 @@ from jaxharmo.data.prepare.workers import open_workers
 from jaxharmo.data.records import Slice, decode
 from jaxharmo.data.rescan.choice import SCANNERS, choose_scanners
 from jaxharmo.data.rescan.scanner import MANUFACTURER, Scanner
-from jaxharmo.data.rescan.units import (
-    SLICES,
-    Unit,
-    Work,
-    is_done,
-    record_path,
-    series_name,
-    write_unit,
-)
+from jaxharmo.data.rescan.units import SLICES, Unit, Work, is_done, record_path, write_unit
 from jaxharmo.data.shards import ShardWriter, SliceSource
 from jaxharmo.errors import InputError
 from jaxharmo.files import make_folder
@@ -92,7 +84,7 @@ def rescan(
     if destination.exists() and not destination.is_dir():
         raise InputError(f"{destination}: a file; name a new or empty folder for the shards")
     warm_up()
-    units, slices = _plan(source, chosen, scanners)
+    units, patients = _plan(source, chosen, scanners)
     provenance = {
         "tool": "jaxharmo rescan",
         "settings": json.dumps(dataclasses.asdict(config)),
@@ -110,7 +102,7 @@ def rescan(
                 return finished
             work = Work(source, destination / WORK, scanners, config.seed, WINDOW)
             _write_units(work, units, workers, report)
-            made = _assemble(destination, work, units, slices, manifest, provenance)
+            made = _assemble(destination, work, units, patients, manifest, provenance)
             close_destination(destination)
             return made
     finally:
@@ -131,25 +123,24 @@ def _scanners(config: RescanConfig) -> tuple[Scanner, ...]:
 
 def _plan(
     source: Path, domains: tuple[Domain, ...], scanners: tuple[Scanner, ...]
-) -> tuple[list[Unit], dict[str, dict[str, tuple[str, ...]]]]:
-    """All units, and for each split the source's series and patients."""
+) -> tuple[list[Unit], dict[str, set[str]]]:
+    """All units, and the patients of each split."""
     units: list[Unit] = []
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    patients: dict[str, set[str]] = {split: set() for split in SPLITS}
     for domain, split in itertools.product(domains, SPLITS):
         slices = SliceSource(source, split, domain)
         keys = []
         for number, item in enumerate(slices):
             _check(item, scanners, f"{source / split}, slice {number} of '{domain.name}'")
             keys.append((item.header.series, item.pixels.shape, item.header.spacing))
-            members = found.setdefault(split, {})
-            members[item.header.series] = (item.header.patient, domain.name)
+            patients[split].add(item.header.patient)
         numbered = itertools.groupby(enumerate(keys), key=lambda pair: pair[1])
         for _, group in numbered:
             for part in _batched([number for number, _ in group], SLICES):
                 units.append(Unit(len(units), split, domain.index, part))
     if not units:
         raise InputError(f"{source}: holds no slice of the chosen domains")
-    return units, found
+    return units, patients
 
 
 def _check(item: Slice, scanners: tuple[Scanner, ...], place: str) -> None:
@@ -206,7 +197,7 @@ def _assemble(
     destination: Path,
     work: Work,
     units: list[Unit],
-    found: dict[str, dict[str, tuple[str, ...]]],
+    patients: dict[str, set[str]],
     source: Manifest,
     provenance: dict[str, str],
 ) -> Manifest:
@@ -214,12 +205,19 @@ def _assemble(
     names = [scanner.domain for scanner in work.scanners]
     slugs = unique_slugs(names)
     counts: list[dict[str, int]] = [{} for _ in names]
+    series: dict[str, Acquisition] = {}
     for index, split in itertools.product(range(len(names)), SPLITS):
         with ShardWriter(destination, split, slugs[index]) as writer:
             for unit in units:
                 if unit.split == split:
                     for item in _records(record_path(work.folder, unit.number, index)):
                         writer.write(item)
+                        header = item.header
+                        series[header.series] = _acquisition(
+                            source.series.get(header.acquisition),
+                            work.scanners[index],
+                            header.spacing[0],
+                        )
         counts[index][split] = writer.count
     manifest = Manifest(
         window=work.window,
@@ -229,24 +227,17 @@ def _assemble(
             Domain(index=index, name=name, slug=slug, slices=counts[index])
             for index, (name, slug) in enumerate(zip(names, slugs, strict=True))
         ),
-        patients={
-            split: sorted({patient for patient, _ in found.get(split, {}).values()})
-            for split in SPLITS
-        },
+        patients={split: sorted(patients[split]) for split in SPLITS},
         paired=tuple(itertools.combinations(names, 2)),
-        series={
-            series_name(series, scanner): _acquisition(source.series.get(series), scanner)
-            for series in sorted({series for members in found.values() for series in members})
-            for scanner in work.scanners
-        },
-        preprocessing={"object": "simulated"},
+        series=dict(sorted(series.items())),
+        preprocessing={"object": "simulated from a denoised slice of another set"},
         provenance=provenance,
     )
     write_manifest(destination, manifest)
     return manifest
 
 
-def _acquisition(source: Acquisition | None, scanner: Scanner) -> Acquisition:
+def _acquisition(source: Acquisition | None, scanner: Scanner, pixel: float) -> Acquisition:
     """What the headers of a series would hold, had the scanner written some."""
     return Acquisition(
         manufacturer=MANUFACTURER,
@@ -256,7 +247,7 @@ def _acquisition(source: Acquisition | None, scanner: Scanner) -> Acquisition:
         kvp=scanner.kvp,
         exposure=scanner.exposure,
         slice_thickness=source.slice_thickness if source else None,
-        pixel_spacing=scanner.pixel,
+        pixel_spacing=pixel,
         contrast=source.contrast if source else None,
     )
 

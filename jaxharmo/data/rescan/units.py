@@ -11,13 +11,17 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from jaxharmo.data.manifest import read_manifest
 from jaxharmo.data.records import WRITER_OPTIONS, Slice, SliceHeader, encode
+from jaxharmo.data.rescan.acquire import scan
+from jaxharmo.data.rescan.objects import make_object
 from jaxharmo.data.rescan.scanner import Scanner
 from jaxharmo.data.shards import SliceSource
+from jaxharmo.runtime import keep_compilations
 
 SLICES = 4
 """Of a unit at most: they share the places that are read in the fine grid."""
@@ -61,9 +65,6 @@ def record_path(folder: Path, number: int, domain: int) -> Path:
 def write_unit(unit: Unit, work: Work) -> list[float]:
     """Scan the slices and write the records; the noise found in each source slice, HU."""
     _be_frugal()
-    from jaxharmo.data.rescan.acquire import scan
-    from jaxharmo.data.rescan.objects import make_object
-
     source = read_manifest(work.source).domains[unit.domain]
     slices = SliceSource(work.source, unit.split, source)
     items = [slices[number] for number in unit.slices]
@@ -79,12 +80,14 @@ def write_unit(unit: Unit, work: Work) -> list[float]:
         seeds = [
             (work.seed, scanner.name, item.header.series, item.header.position) for item in items
         ]
-        images = scan(objects, spacing, scanner, seeds)
+        grids = reconstructions(scanner, work.scanners, unit.split)
         partial = work.folder / f"{unit.number:06d}-{index:03d}-{os.getpid()}.partial"
         writer = ArrayRecordWriter(str(partial), WRITER_OPTIONS)
-        for item, hu in zip(items, images, strict=True):
-            pixels = np.rint(np.clip(hu, *work.window)).astype(np.int16)
-            writer.write(encode(Slice(header(item, index, scanner), pixels)))
+        for grid, images in zip(grids, scan(objects, spacing, grids, seeds), strict=True):
+            for item, hu in zip(items, images, strict=True):
+                pixels = np.rint(np.clip(hu, *work.window)).astype(np.int16)
+                name = series_name(item.header.series, grid, scanner)
+                writer.write(encode(Slice(header(item, index, name, grid), pixels)))
         writer.close()
         partial.replace(record_path(work.folder, unit.number, index))
     mark = _mark(work.folder, unit.number)
@@ -94,7 +97,23 @@ def write_unit(unit: Unit, work: Work) -> list[float]:
     return noise
 
 
-def header(item: Slice, domain: int, scanner: Scanner) -> SliceHeader:
+def reconstructions(
+    scanner: Scanner, scanners: tuple[Scanner, ...], split: str
+) -> tuple[Scanner, ...]:
+    """The scanner itself; in the test split, also on the grids of the other scanners.
+
+    A translation stays on its source's grid. So has its truth to be.
+    """
+    grids = [(scanner.field_of_view, scanner.matrix)]
+    if split == "test":
+        grids += [(other.field_of_view, other.matrix) for other in scanners]
+    return tuple(
+        dataclasses.replace(scanner, field_of_view=field, matrix=matrix)
+        for field, matrix in dict.fromkeys(grids)
+    )
+
+
+def header(item: Slice, domain: int, series: str, scanner: Scanner) -> SliceHeader:
     """Of a slice as a virtual scanner shows it.
 
     The acquisition is named after the source's series, not after the scanner: slices of all virtual
@@ -105,7 +124,7 @@ def header(item: Slice, domain: int, scanner: Scanner) -> SliceHeader:
     return SliceHeader(
         domain=domain,
         patient=old.patient,
-        series=series_name(old.series, scanner),
+        series=series,
         acquisition=old.series,
         position=old.position,
         spacing=(scanner.pixel, scanner.pixel),
@@ -114,9 +133,10 @@ def header(item: Slice, domain: int, scanner: Scanner) -> SliceHeader:
     )
 
 
-def series_name(source: str, scanner: Scanner) -> str:
-    """Pseudonym of the series that a scanner makes of a series."""
-    return f"{source} {scanner.name} {scanner.label}"
+def series_name(source: str, grid: Scanner, scanner: Scanner) -> str:
+    """Pseudonym of the series that a scanner makes of a series; with the grid if not its own."""
+    name = f"{source} {scanner.name} {scanner.label}"
+    return name if grid == scanner else f"{name} {grid.field_of_view:g} mm / {grid.matrix}"
 
 
 def _moved(box: Box, shape: tuple[int, int], spacing: tuple[float, float], scanner: Scanner) -> Box:
@@ -139,8 +159,5 @@ def _be_frugal() -> None:
     """One thread and no accelerator, before JAX starts: the processes are the parallelism."""
     flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ["OMP_NUM_THREADS"] = "1"
-    from jaxharmo.runtime import keep_compilations
-
+    jax.config.update("jax_platforms", "cpu")
     keep_compilations()
