@@ -6,9 +6,9 @@ from typing import Annotated
 
 import tyro
 
+from jaxharmo.console import message
 from jaxharmo.data.manifest import in_words
 from jaxharmo.data.rescan import RescanConfig, rescan
-from jaxharmo.journal import tell
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,5 +25,7 @@ class Rescan:
 
     def run(self) -> None:
         """Scan and say what the set holds."""
-        manifest = rescan(self.shards, self.out, self.settings, workers=self.workers, report=tell)
+        manifest = rescan(
+            self.shards, self.out, self.settings, workers=self.workers, report=message
+        )
         print(in_words(self.out, manifest))

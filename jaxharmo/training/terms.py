@@ -145,11 +145,12 @@ def _spread(update: Update) -> Found:
     examples = update.examples
     domain = examples.target_domain
     apply = partial(update.networks.apply, update.params)
-    drawn = tuple(
+    drawn, other = (
         apply("mapping_network", latent, domain, method="drawn") for latent in examples.latents
     )
-    real = tuple(apply("style_encoder", images, domain) for images in examples.references)
-    return energy_distance(drawn, real) + squared_mean(*real), {}
+    first, second = (apply("style_encoder", images, domain) for images in examples.references)
+    distance = energy_distance((drawn, other), (first, second))
+    return distance + squared_mean(first, second), {}
 
 
 def _texture(update: Update) -> Found:

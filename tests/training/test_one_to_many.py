@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
+from small import replace
 
 from jaxharmo.config_files import load_config
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
@@ -24,7 +25,8 @@ def trained(tmp_path_factory):
     """The translator of ``configs/doses.py``; HU of the test patients by domain and patient."""
     workdir, shards = (tmp_path_factory.mktemp(name) for name in ("run", "shards"))
     manifest = make_phantom(shards, PhantomConfig(doses=(1.0, 0.5, 2.0, 0.7, 1.4)))
-    train_run(load_config("doses"), workdir, shards)
+    # A batch that the eight devices of the tests can share.
+    train_run(replace(load_config("doses"), train={"batch_size": 8}), workdir, shards)
     patients = {}
     for domain in manifest.domains:
         for item in SliceSource(shards, "test", domain):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from array_record.python.array_record_module import ArrayRecordReader
 
+from jaxharmo.console import Progress
 from jaxharmo.data.manifest import (
     SPLITS,
     Acquisition,
@@ -25,7 +26,6 @@ from jaxharmo.data.manifest import (
 from jaxharmo.data.prepare.progress import (
     LOCK,
     WORK,
-    Meter,
     close_destination,
     open_destination,
 )
@@ -176,12 +176,12 @@ def _write_units(
     work: Work, units: list[Unit], workers: int, report: Callable[[str], object]
 ) -> None:
     total = sum(len(unit.slices) for unit in units)
-    with open_workers(workers) as pool, Meter(total, "rescan", "slice", report) as meter:
+    with open_workers(workers) as pool, Progress("rescan", total, "slice", report) as progress:
 
         def left() -> Iterator[Unit]:
             for unit in units:
                 if is_done(work.folder, unit.number):
-                    meter.skip(len(unit.slices))
+                    progress.skip(len(unit.slices))
                 else:
                     yield unit
 
@@ -190,7 +190,7 @@ def _write_units(
                 raise OSError(
                     f"{work.folder}: unit {unit.number} ends its process ({result.cause})"
                 )
-            meter.advance(len(unit.slices))
+            progress.advance(len(unit.slices))
 
 
 def _assemble(
