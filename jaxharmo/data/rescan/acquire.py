@@ -21,6 +21,8 @@ _THINNEST_BOWTIE = 0.1
 """Share of the beam that the bowtie lets through at least."""
 _FEWEST = 1.0
 """Photons that a ray is taken to have, for its logarithm."""
+_PATIENT = 280.0
+"""Water that attenuates like the patient for whom the tube current is the scanner's own, mm."""
 _BLOCK = 32
 """Elements that the tube current is ruled by together."""
 
@@ -81,7 +83,7 @@ def expected_signal(
     blur = np.sinc(frequency * scanner.focal_spot) * np.sinc(frequency * scanner.aperture)
     passed = jnp.fft.irfft(jnp.fft.rfft(passed) * blur.astype(np.float32), geometry.elements)
     passed = jnp.maximum(passed, 1e-9)
-    beam = scanner.photons * _current(passed, scanner.modulation) * _bowtie(scanner)
+    beam = scanner.photons * _current(passed, scanner) * _bowtie(scanner)
     return beam * passed, beam
 
 
@@ -125,13 +127,16 @@ def _image(scanner: Scanner) -> Callable[..., Array]:
     return jax.jit(partial(image, scanner=scanner))
 
 
-def _current(passed: Lines, modulation: float) -> Float[Array, "b v 1"]:
-    """Tube current by view, mean 1, from the largest attenuation."""
+def _current(passed: Lines, scanner: Scanner) -> Float[Array, "b v 1"]:
+    """Tube current of every view over the scanner's, from the largest attenuation in the view.
+
+    So it follows the views, the height in the body and the patient's size, as scanners' does.
+    """
     # Of means over some elements: one ray through a vertebra must not decide.
     blocks = -jnp.log(passed).reshape(*passed.shape[:2], -1, _BLOCK).mean(-1)
-    depth = blocks.max(-1, keepdims=True)
-    current = jnp.exp(modulation * (depth - depth.mean(1, keepdims=True)))
-    return current / current.mean(1, keepdims=True)
+    shares, water, _ = spectrum(scanner.kvp)
+    usual = -np.log(np.exp(-_PATIENT * water) @ shares)
+    return jnp.exp(scanner.modulation * (blocks.max(-1, keepdims=True) - usual))
 
 
 def _bowtie(scanner: Scanner) -> Float[np.ndarray, "m"]:

@@ -26,7 +26,7 @@ _LEAST_NOISE = 0.5
 """HU; what a slice without noise is taken to have."""
 _PATCH, _REACH, _LIKENESS = 5, 6, 1.6
 """Of the non-local means: patch and search radius, pixels; bandwidth over the noise."""
-_VARIATION, _ITERATIONS = 0.5, 60
+_VARIATION, _ITERATIONS = 0.75, 60
 """Weight of the total variation over the noise, and steps."""
 
 Image = Float[np.ndarray, "h w"]

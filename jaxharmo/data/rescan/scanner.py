@@ -65,14 +65,15 @@ class Scanner:
     kvp: float = 120.0
     """Tube voltage, kV."""
     photons: float = 2e5
-    """An element and view, behind the bowtie's middle and no object."""
+    """An element and view, behind the bowtie's middle and no object, at the tube current for a
+    patient like 280 mm of water."""
     exposure: float = 100.0
     """Tube load to put into the manifest, mAs; a label."""
     electronic: float = 12.0
     """Standard deviation of the electronic noise, photons."""
     modulation: float = 0.5
-    """Tube current by view as this power of the attenuation; 0 for a constant current. 0.5 gives
-    the least noise for a dose (Gies et al. 1999, doi 10.1118/1.598778)."""
+    """Tube current by view and patient as this power of the attenuation; 0 for a constant current.
+    0.5 gives the least noise for a dose (Gies et al. 1999, doi 10.1118/1.598778)."""
     bowtie: float = 160.0
     """Radius of the water cylinder behind which the bowtie evens out the beam; 0 for none."""
     focal_spot: float = 0.5
