@@ -17,9 +17,9 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from jaxharmo.data.prepare.config import PrepareConfig
-from jaxharmo.data.prepare.cutting import cut
 from jaxharmo.data.prepare.headers import Skipped, SliceFile
 from jaxharmo.data.prepare.pixels import PixelError, Pixels, read_slices
+from jaxharmo.data.prepare.preprocessing import preprocess
 from jaxharmo.data.records import WRITER_OPTIONS, Slice, SliceHeader, encode
 from jaxharmo.errors import InputError
 from jaxharmo.typed import build
@@ -202,7 +202,7 @@ def _nearer(one: Pixels, other: Pixels, neighbour: Pixels | None) -> bool:
 
 def _made(unit: Unit, planned: Planned, pixels: Pixels, config: PrepareConfig) -> Slice | str:
     item = planned.item
-    made = cut(pixels, item.spacing, config, _twin(unit, planned) if config.masks else None)
+    made = preprocess(pixels, item.spacing, config, _twin(unit, planned) if config.masks else None)
     if isinstance(made, str):
         return made
     header = SliceHeader(

@@ -8,8 +8,8 @@ from skimage.transform import resize
 
 from jaxharmo.data.manifest import read_manifest
 from jaxharmo.data.prepare import PrepareConfig
-from jaxharmo.data.prepare.cutting import cut
 from jaxharmo.data.prepare.pixels import Pixels
+from jaxharmo.data.prepare.preprocessing import preprocess
 from jaxharmo.errors import InputError
 from jaxharmo.ops.tissue import bounding_box, segment
 
@@ -36,7 +36,7 @@ def write_chests(folder, *, kernel="B30f", noise=0.0, blur=0.0, slices=3, lungs=
 
 def test_nothing_is_done_unless_it_is_asked_for():
     hu, _ = chest(SIDE, 30)
-    made = cut(pixels(hu), SPACING, PrepareConfig())
+    made = preprocess(pixels(hu), SPACING, PrepareConfig())
     np.testing.assert_array_equal(made.pixels, np.clip(np.rint(hu), -1024, 3071))
     assert (made.spacing, made.origin, made.lung) == (SPACING, (0, 0), None)
 
@@ -46,21 +46,21 @@ def test_resampling_keeps_places_and_removes_what_the_grid_cannot_hold():
     slow = 300 * np.sin(row / 9) * np.cos(column / 7)
     fast = 300.0 * (-1.0) ** np.arange(200)
     config = PrepareConfig(spacing=1.25)
-    made = cut(pixels(slow), (0.5, 0.5), config)
+    made = preprocess(pixels(slow), (0.5, 0.5), config)
     assert made.pixels.shape == (80, 80)
     assert made.spacing == (1.25, 1.25)
     expected = 300 * np.sin((row[:80, :80] * 2.5) / 9) * np.cos((column[:80, :80] * 2.5) / 7)
     assert np.abs(made.pixels - expected)[3:-3, 3:-3].max() < 25
-    made = cut(pixels(np.broadcast_to(fast, (200, 200)).copy()), (0.5, 0.5), config)
+    made = preprocess(pixels(np.broadcast_to(fast, (200, 200)).copy()), (0.5, 0.5), config)
     assert np.abs(made.pixels[:, 3:-3]).max() < 60
-    same = cut(pixels(slow), (1.2501, 1.2501), config)
+    same = preprocess(pixels(slow), (1.2501, 1.2501), config)
     np.testing.assert_array_equal(same.pixels, np.rint(pixels(slow).hu))
     assert same.spacing == (1.2501, 1.2501)
 
 
 def test_resampling_is_that_of_scikit_image():
     hu, _ = chest(SIDE, 30)
-    made = cut(pixels(hu), (0.8, 0.7), PrepareConfig(spacing=1.0))
+    made = preprocess(pixels(hu), (0.8, 0.7), PrepareConfig(spacing=1.0))
     clipped = np.maximum(hu, -1024).astype(np.float32)
     expected = resize(clipped, (256, 224), order=3, mode="edge", anti_aliasing=True)
     np.testing.assert_array_equal(made.pixels, np.rint(expected))
@@ -68,7 +68,7 @@ def test_resampling_is_that_of_scikit_image():
 
 def test_the_table_goes_and_the_body_stays():
     hu, _ = chest(SIDE, 30)
-    made = cut(pixels(hu), SPACING, PrepareConfig(body_only=True))
+    made = preprocess(pixels(hu), SPACING, PrepareConfig(body_only=True))
     body = segment(hu).body
     np.testing.assert_array_equal(made.pixels[body], np.rint(hu[body]))
     assert (made.pixels[~body] == -1024).all()
@@ -78,7 +78,7 @@ def test_the_table_goes_and_the_body_stays():
 @pytest.mark.parametrize("target", ["body", "lung"])
 def test_crops_hold_the_box_and_its_margin(target):
     hu, _ = chest(SIDE, 30)
-    made = cut(pixels(hu), SPACING, PrepareConfig(crop=target, crop_margin=8))
+    made = preprocess(pixels(hu), SPACING, PrepareConfig(crop=target, crop_margin=8))
     top, left = made.origin
     height, width = made.pixels.shape
     assert height % 64 == 0

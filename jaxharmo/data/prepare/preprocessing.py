@@ -21,7 +21,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
-class Cut:
+class Preprocessed:
     """The stored part of a slice."""
 
     pixels: Int16[np.ndarray, "h w"]
@@ -31,9 +31,9 @@ class Cut:
     origin: tuple[int, int]
 
 
-def cut(
+def preprocess(
     pixels: Pixels, spacing: tuple[float, float], config: PrepareConfig, twin: Pixels | None = None
-) -> Cut | str:
+) -> Preprocessed | str:
     """The stored part of a slice, or why the settings leave it out.
 
     ``twin``: another reconstruction of the same acquisition at this place. Tissue is looked for in
@@ -56,7 +56,7 @@ def cut(
     top, left, bottom, right = box
     part = np.clip(hu[top:bottom, left:right], *config.window)
     stored = np.rint(part, out=part).astype(np.int16)
-    return Cut(stored, new_spacing, body, lung, (top, left))
+    return Preprocessed(stored, new_spacing, body, lung, (top, left))
 
 
 def _on_grid(
