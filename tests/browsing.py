@@ -57,6 +57,7 @@ class Opened:
 
     def press(self, key):
         self.page.locator(".viewer canvas").first.press(key)
+        self.settle()
 
     def overflowing(self):
         """Elements that reach beyond the right border of the window, or are cut in their box."""
