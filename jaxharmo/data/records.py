@@ -7,8 +7,11 @@ little-endian int16 HU in row-major order.
 import dataclasses
 import json
 import struct
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+from array_record.python.array_record_module import ArrayRecordReader
 from jaxtyping import Int16
 
 WRITER_OPTIONS = "group_size:1,zstd:1"
@@ -70,3 +73,11 @@ def decode(record: bytes) -> Slice:
         return Slice(SliceHeader(**(fields | lists)), pixels)
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a slice record ({error})") from error
+
+
+def read_records(path: Path) -> Iterator[Slice]:
+    """All slices of an ArrayRecord file, in the order of their writing."""
+    reader = ArrayRecordReader(str(path))
+    for number in range(reader.num_records()):
+        yield decode(reader.read([number])[0])
+    reader.close()

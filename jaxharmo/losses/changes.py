@@ -144,14 +144,17 @@ def _normalised(weights: Cells) -> Cells:
     return weights / weights.sum(1, keepdims=True)
 
 
+def _weighted(weights: Callable[[Gaps], Cells], gaps: Gaps) -> Float[Array, "b"]:
+    return (gaps.cells * weights(gaps)).sum(1)
+
+
 Aggregate = Callable[[Gaps], Float[Array, "b"]]
 """Half squared gaps of a batch -> one number an image."""
 
 AGGREGATIONS: Mapping[str, Aggregate] = {
     "mean": lambda gaps: gaps.cells.mean(1),
     "max": lambda gaps: gaps.cells.max(1),
-    "noise": lambda gaps: (gaps.cells * noise_weights(gaps)).sum(1),
-    "separation": lambda gaps: (gaps.cells * separation_weights(gaps)).sum(1),
+    **{name: partial(_weighted, weights) for name, weights in WEIGHTS.items()},
     # Shares add up to one image, so their gaps are averages already.
     "sum": lambda gaps: gaps.cells.sum(1),
 }

@@ -8,9 +8,8 @@ from jaxtyping import Array, Float
 
 from jaxharmo.ops.blur import binomial_blur
 from jaxharmo.ops.intensity import Window, normalize
+from jaxharmo.ops.tissue import SOFT_TISSUE
 
-SOFT_TISSUE = (-150.0, 150.0)
-"""HU."""
 _INSIDE = 0.99
 """Share of the neighbourhood that must be soft tissue."""
 _ENOUGH = 0.01

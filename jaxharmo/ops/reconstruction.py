@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxharmo.ops.projection import Geometry, Spacing, adjoint, back_projection_scale
+from jaxharmo.ops.ramp import ramp_filter
 
 Response = Callable[[Float[np.ndarray, "f"]], Float[np.ndarray, "f"]]
 """Transfer function of a reconstruction kernel, of frequencies in line pairs per cm."""
@@ -59,14 +60,5 @@ def _gains(geometry: Geometry, response: Response, ramp: bool) -> Float[np.ndarr
     frequency = np.fft.rfftfreq(2 * geometry.elements, geometry.pitch / 10)
     gains = response(frequency)
     if ramp:
-        gains = gains * _ramp(2 * geometry.elements) / geometry.pitch
+        gains = gains * ramp_filter(2 * geometry.elements) / geometry.pitch
     return gains.astype(np.float32)
-
-
-def _ramp(count: int) -> Float[np.ndarray, "f"]:
-    """|f| in cycles a sample, from its band-limited form in space, which keeps the mean."""
-    space = np.zeros(count)
-    odd = np.arange(1, count // 2 + 1, 2)
-    space[0] = 0.25
-    space[odd] = space[-odd] = -1 / (np.pi * odd) ** 2
-    return np.fft.rfft(space).real

@@ -13,7 +13,7 @@ from jaxtyping import Real, UInt8
 _GREYS = 64
 _SHADES = 15
 """Steps of a difference, either side of zero."""
-_BLUE, _RED = (33, 74, 160), (172, 28, 38)
+BLUE, RED = (33, 74, 160), (172, 28, 38)
 
 
 def grey(hu: Real[np.ndarray, "h w"], window: Sequence[float]) -> UInt8[np.ndarray, "h w"]:
@@ -26,7 +26,7 @@ def grey(hu: Real[np.ndarray, "h w"], window: Sequence[float]) -> UInt8[np.ndarr
 def difference(hu: Real[np.ndarray, "h w"], full: float) -> UInt8[np.ndarray, "h w 3"]:
     """Blue below zero, white at zero, red above; deepest from ``full`` HU on, in 15 steps."""
     strength = np.round(_SHADES * np.clip(hu / full, -1, 1))[..., None] / _SHADES
-    end = np.where(strength < 0, _BLUE, _RED)
+    end = np.where(strength < 0, BLUE, RED)
     return np.round(255 + np.abs(strength) * (end - 255.0)).astype(np.uint8)
 
 

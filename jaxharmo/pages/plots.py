@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxharmo.pages.pictures import BLUE, RED
+
 GOOD, BAD, EARLIER = "#2f8f5b", "#b04a3a", "#8a94a3"
 """Colours of a change for the better, one for the worse, and of the state before it."""
 _INK, _SOFT, _LINE = "#1b2430", "#556272", "#dde3ea"
@@ -144,7 +146,7 @@ def grid_plot(title: str, rows: Sequence[str], columns: Sequence[str], values: n
         for j in range(len(columns)):
             value = float(values[i, j])
             share = 0 if not math.isfinite(value) else min(abs(value) / (top_value or 1), 1)
-            end = (172, 28, 38) if value > 0 else (33, 74, 160)
+            end = RED if value > 0 else BLUE
             fill = ",".join(str(round(255 - (255 - channel) * 0.75 * share)) for channel in end)
             x, y = left + cell * j, top + cell * i * 0.62
             parts.append(

@@ -21,16 +21,17 @@ TrainStep = Callable[[TrainState, dict[str, Array]], tuple[TrainState, Metrics]]
 Update = Callable[[Params, dict, "Inputs"], tuple[Params, dict, Metrics]]
 """Parameters, optimizers' state and inputs -> both after one update, and its loss terms."""
 
+_WITH_STYLES = ("generator", "mapping_network", "style_encoder", "texture_attention")
 TRAINED = {
-    "latent": ("generator", "mapping_network", "style_encoder", "texture_attention"),
+    "latent": _WITH_STYLES,
     "reference": ("generator", "texture_attention"),
-    "mixed": ("generator", "mapping_network", "style_encoder", "texture_attention"),
+    "mixed": _WITH_STYLES,
 }
-"""Networks stepped by each of the two generator updates."""
+"""Networks stepped by the generator update of each guide."""
 
 
 class Inputs(NamedTuple):
-    """What the four updates of a step share; the arrays of examples have the batch in front."""
+    """What the updates of a step share; the arrays of examples have the batch in front."""
 
     examples: Examples
     changes: Changes

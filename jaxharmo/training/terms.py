@@ -241,8 +241,9 @@ def empty_changes(config: Config) -> Changes:
 def remember_changes(
     changes: Changes, params: Params, examples: Examples, networks: Networks, config: Config
 ) -> Changes:
-    """The running sums with a batch and its latent-guided translations added."""
-    styles = next(iter(build_guides(networks, config).values()))(params, examples)
+    """The running sums with a batch and its translations by the first guide added."""
+    first, *_ = build_guides(networks, config).values()
+    styles = first(params, examples)
     fake = networks.translate(params, examples.source, to=styles.target, of=styles.source)
     fake = in_whole_hu(fake, config.data.window)
     return {

@@ -137,7 +137,7 @@ def noisy_slices(domain, size=320):
 def test_own_noise_of_the_object_is_below_a_tenth_of_the_simulated(domain):
     """In every domain, in soft tissue and lung off the edges; what the object loses is bounded."""
     truth, slices, spacing = noisy_slices(domain)
-    objects = [make_object(hu, spacing, 500.0).attenuation for hu in slices]
+    objects = [make_object(hu, spacing, 500.0) for hu in slices]
     for scanner in SCANNERS.values():
         quiet, loud = [], []
         grid = dataclasses.replace(scanner, field_of_view=320.0, matrix=320)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from skimage.transform import radon
 
 from jaxharmo.data.phantom.kernels import apply_kernel, kernel_response
+from jaxharmo.ops.ramp import ramp_filter
 
 Image = Float[np.ndarray, "h w"]
 Lines = Float[np.ndarray, "h v"]
@@ -107,7 +108,7 @@ def back_project(projections: Lines, angles: Float[np.ndarray, "v"]) -> Image:
     """
     size = len(projections)
     padded = 2 ** int(np.ceil(np.log2(2 * size)))
-    spectrum = np.fft.rfft(projections, padded, axis=0) * _ramp(padded)[:, None]
+    spectrum = np.fft.rfft(projections, padded, axis=0) * ramp_filter(padded)[:, None]
     # In a longer transform the Nyquist frequency stands twice.
     spectrum[-1] /= 2
     filtered = np.fft.irfft(spectrum, padded * _FINE, axis=0) * _FINE
@@ -123,15 +124,6 @@ def back_project(projections: Lines, angles: Float[np.ndarray, "v"]) -> Image:
     image = np.zeros((size, size))
     image[inside] = total * np.pi / len(angles)
     return image
-
-
-def _ramp(count: int) -> Float[np.ndarray, "f"]:
-    """|f| in cycles a sample, from its band-limited form in space, which keeps the mean."""
-    space = np.zeros(count)
-    odd = np.arange(1, count // 2 + 1, 2)
-    space[0] = 0.25
-    space[odd] = space[-odd] = -1 / (np.pi * odd) ** 2
-    return np.fft.rfft(space).real
 
 
 def reconstruct(ramp_image: Image, scanner: Scanner, kernel: str) -> Image:

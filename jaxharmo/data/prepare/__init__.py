@@ -17,9 +17,9 @@ from jaxharmo.data.prepare.keys import write_key_file
 from jaxharmo.data.prepare.nifti import read_labels
 from jaxharmo.data.prepare.plan import Plan, make_plan
 from jaxharmo.data.prepare.progress import (
-    LOCK,
     WORK,
     close_destination,
+    held_destination,
     open_destination,
 )
 from jaxharmo.data.prepare.scan import scan
@@ -28,9 +28,7 @@ from jaxharmo.data.prepare.sources import Rules, read_file
 from jaxharmo.data.prepare.units import Unit, decode_slice, read_result, write_unit
 from jaxharmo.data.prepare.workers import Workers, open_workers
 from jaxharmo.errors import InputError
-from jaxharmo.files import make_folder
 from jaxharmo.isolation import Death, warm_up
-from jaxharmo.lock import locked
 
 __all__ = [
     "SKIPPED_NAME", "WARNINGS_NAME", "Job", "PrepareConfig", "lost", "prepare",
@@ -98,16 +96,10 @@ def prepare(
         "settings": json.dumps(dataclasses.asdict(config)),
         "files": _fingerprint(source, [*files, *closed], labels),
     }
-    if destination.exists() and not destination.is_dir():
-        raise InputError(f"{destination}: a file; name a new or empty folder for the shards")
-    make_folder(destination)
-    try:
-        with locked(destination / LOCK, "this shard set", shared=parts > 1):
-            return _prepare(
-                source, destination, config, files, closed, rules, provenance, key_file, job, report
-            )
-    finally:
-        _remove_if_empty(destination)
+    with held_destination(destination, shared=parts > 1):
+        return _prepare(
+            source, destination, config, files, closed, rules, provenance, key_file, job, report
+        )
 
 
 def _prepare(
@@ -259,8 +251,3 @@ def _fingerprint(source: Path, files: Iterable[Path], labels: Path | None) -> st
         name = os.fsencode(path.relative_to(source))
         listing.update(b"%s\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
     return listing.hexdigest()
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if not any(folder.iterdir()):
-        folder.rmdir()

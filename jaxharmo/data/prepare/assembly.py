@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+from array_record.python.array_record_module import ArrayRecordWriter
 
 from jaxharmo.data.manifest import SPLITS, Domain, Manifest, write_manifest
 from jaxharmo.data.prepare.config import PrepareConfig
@@ -16,7 +16,7 @@ from jaxharmo.data.prepare.geometry import oddities
 from jaxharmo.data.prepare.headers import Skipped
 from jaxharmo.data.prepare.plan import Plan, main_reason, too_small
 from jaxharmo.data.prepare.units import UnitResult, read_result, record_path
-from jaxharmo.data.records import WRITER_OPTIONS, Slice, decode, encode
+from jaxharmo.data.records import WRITER_OPTIONS, Slice, encode, read_records
 from jaxharmo.errors import InputError
 from jaxharmo.files import defused, make_folder, write_text
 
@@ -180,11 +180,8 @@ def _renumber(source: Path, target: Path, index: int) -> None:
     """The same records under another domain index: domains before it were dropped."""
     partial = target.with_suffix(".partial")
     writer = ArrayRecordWriter(str(partial), WRITER_OPTIONS)
-    reader = ArrayRecordReader(str(source))
-    for number in range(reader.num_records()):
-        item = decode(reader.read([number])[0])
+    for item in read_records(source):
         writer.write(encode(Slice(dataclasses.replace(item.header, domain=index), item.pixels)))
-    reader.close()
     writer.close()
     partial.replace(target)
 

@@ -4,15 +4,18 @@
 Both vanish when the manifest is written.
 """
 
+import contextlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxharmo.data.manifest import FILE_NAME as MANIFEST_NAME
 from jaxharmo.data.manifest import SPLITS, Manifest, read_manifest
 from jaxharmo.errors import InputError
 from jaxharmo.files import make_folder
+from jaxharmo.lock import locked
 
 FILE_NAME = "progress.json"
 LOCK = "progress.json.lock"
@@ -59,6 +62,20 @@ def open_destination(
     partial.write_text(json.dumps({"provenance": provenance}), encoding="utf-8")
     partial.replace(marker)
     return None
+
+
+@contextlib.contextmanager
+def held_destination(directory: Path, *, shared: bool = False) -> Iterator[None]:
+    """Make the folder and hold its lock; a folder in which nothing came to be is removed."""
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"{directory}: a file; name a new or empty folder for the shards")
+    make_folder(directory)
+    try:
+        with locked(directory / LOCK, "this shard set", shared=shared):
+            yield
+    finally:
+        if not any(directory.iterdir()):
+            directory.rmdir()
 
 
 def close_destination(directory: Path) -> None:

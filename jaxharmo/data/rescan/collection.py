@@ -9,10 +9,9 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from array_record.python.array_record_module import ArrayRecordReader
-
 from jaxharmo.console import Progress
 from jaxharmo.data.manifest import (
+    FILE_NAME,
     SPLITS,
     Acquisition,
     Domain,
@@ -24,21 +23,19 @@ from jaxharmo.data.manifest import (
     write_manifest,
 )
 from jaxharmo.data.prepare.progress import (
-    LOCK,
     WORK,
     close_destination,
+    held_destination,
     open_destination,
 )
 from jaxharmo.data.prepare.workers import open_workers
-from jaxharmo.data.records import Slice, decode
+from jaxharmo.data.records import Slice, read_records
 from jaxharmo.data.rescan.choice import SCANNERS, choose_scanners
 from jaxharmo.data.rescan.scanner import MANUFACTURER, Scanner
 from jaxharmo.data.rescan.units import SLICES, Unit, Work, is_done, record_path, write_unit
 from jaxharmo.data.shards import ShardWriter, SliceSource
 from jaxharmo.errors import InputError
-from jaxharmo.files import make_folder
 from jaxharmo.isolation import Death, warm_up
-from jaxharmo.lock import locked
 
 WINDOW = (-1024.0, 3071.0)
 
@@ -81,8 +78,6 @@ def rescan(
     source, destination = source.resolve(), destination.resolve()
     if destination.is_relative_to(source):
         raise InputError(f"{destination}: lies in the input folder; name one outside of it")
-    if destination.exists() and not destination.is_dir():
-        raise InputError(f"{destination}: a file; name a new or empty folder for the shards")
     warm_up()
     units, patients = _plan(source, chosen, scanners)
     provenance = {
@@ -90,24 +85,19 @@ def rescan(
         "settings": json.dumps(dataclasses.asdict(config)),
         "scanners": json.dumps([dataclasses.asdict(scanner) for scanner in scanners]),
         "objects": json.dumps([domain.name for domain in chosen]),
-        "source": _digest(source),
+        "source": _digest(source, manifest),
         "source_provenance": json.dumps(manifest.provenance),
     }
-    make_folder(destination)
-    try:
-        with locked(destination / LOCK, "this shard set"):
-            finished = open_destination(destination, provenance)
-            if finished:
-                report(f"{destination}: already made with these settings")
-                return finished
-            work = Work(source, destination / WORK, scanners, config.seed, WINDOW)
-            _write_units(work, units, workers, report)
-            made = _assemble(destination, work, units, patients, manifest, provenance)
-            close_destination(destination)
-            return made
-    finally:
-        if not any(destination.iterdir()):
-            destination.rmdir()
+    with held_destination(destination):
+        finished = open_destination(destination, provenance)
+        if finished:
+            report(f"{destination}: already made with these settings")
+            return finished
+        work = Work(source, destination / WORK, scanners, config.seed, WINDOW)
+        _write_units(work, units, workers, report)
+        made = _assemble(destination, work, units, patients, manifest, provenance)
+        close_destination(destination)
+        return made
 
 
 def _scanners(config: RescanConfig) -> tuple[Scanner, ...]:
@@ -137,7 +127,7 @@ def _plan(
         numbered = itertools.groupby(enumerate(keys), key=lambda pair: pair[1])
         for _, group in numbered:
             for part in _batched([number for number, _ in group], SLICES):
-                units.append(Unit(len(units), split, domain.index, part))
+                units.append(Unit(len(units), split, domain, part))
     if not units:
         raise InputError(f"{source}: holds no slice of the chosen domains")
     return units, patients
@@ -210,7 +200,7 @@ def _assemble(
         with ShardWriter(destination, split, slugs[index]) as writer:
             for unit in units:
                 if unit.split == split:
-                    for item in _records(record_path(work.folder, unit.number, index)):
+                    for item in read_records(record_path(work.folder, unit.number, index)):
                         writer.write(item)
                         header = item.header
                         series[header.series] = _acquisition(
@@ -252,22 +242,15 @@ def _acquisition(source: Acquisition | None, scanner: Scanner, pixel: float) -> 
     )
 
 
-def _records(path: Path) -> Iterator[Slice]:
-    reader = ArrayRecordReader(str(path))
-    for record in reader.read_all():
-        yield decode(record)
-    reader.close()
-
-
 def _batched(numbers: list[int], most: int) -> Iterator[tuple[int, ...]]:
     for start in range(0, len(numbers), most):
         yield tuple(numbers[start : start + most])
 
 
-def _digest(source: Path) -> str:
+def _digest(source: Path, manifest: Manifest) -> str:
     """SHA-256 of the manifest and of the sizes of the shards: the same input again."""
-    digest = hashlib.sha256((source / "dataset.json").read_bytes())
-    for domain, split in itertools.product(read_manifest(source).domains, SPLITS):
+    digest = hashlib.sha256((source / FILE_NAME).read_bytes())
+    for domain, split in itertools.product(manifest.domains, SPLITS):
         for path in shard_paths(source, split, domain):
             digest.update(f"{path.name} {path.stat().st_size}\n".encode())
     return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,17 +32,10 @@ _VARIATION, _ITERATIONS = 0.75, 60
 Image = Float[np.ndarray, "h w"]
 
 
-class Object(NamedTuple):
-    """What is scanned."""
+def make_object(hu: Real[np.ndarray, "h w"], spacing: tuple[float, float], width: float) -> Image:
+    """The object that a slice in HU shows: attenuation over that of water at 70 keV.
 
-    attenuation: Image
-    """Over that of water at the reference energy."""
-    noise: float
-    """Standard deviation of the source's noise behind the low-pass, HU."""
-
-
-def make_object(hu: Real[np.ndarray, "h w"], spacing: tuple[float, float], width: float) -> Object:
-    """The object that a slice in HU shows; nothing farther than ``width`` / 2 mm from its middle.
+    Nothing farther than ``width`` / 2 mm from the middle.
 
     Low-pass, non-local means (Buades, Coll & Morel 2005, doi 10.1109/CVPR.2005.38), then total
     variation for what patches without a like keep. All three are steered by the noise in the
@@ -64,7 +57,7 @@ def make_object(hu: Real[np.ndarray, "h w"], spacing: tuple[float, float], width
         for length, step in zip(hu.shape, spacing, strict=True)
     ]
     inside = np.hypot(places[0][:, None], places[1]) < width / 2
-    return Object(np.maximum(1 + flat / 1000, 0).astype(np.float32) * inside, noise)
+    return np.maximum(1 + flat / 1000, 0).astype(np.float32) * inside
 
 
 def noise_level(hu: Image, spacing: tuple[float, float]) -> float:

@@ -6,16 +6,15 @@ writes the same bytes.
 
 import dataclasses
 import functools
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
+from jaxtyping import Float
 
-from jaxharmo.data.manifest import read_manifest
+from jaxharmo.data.manifest import Domain
 from jaxharmo.data.records import WRITER_OPTIONS, Slice, SliceHeader, encode
 from jaxharmo.data.rescan.acquire import scan
 from jaxharmo.data.rescan.objects import make_object
@@ -34,8 +33,8 @@ class Unit:
 
     number: int
     split: str
-    domain: int
-    """Index of the source's domain."""
+    domain: Domain
+    """Of the source."""
     slices: tuple[int, ...]
     """Their numbers in it."""
 
@@ -62,39 +61,31 @@ def record_path(folder: Path, number: int, domain: int) -> Path:
     return folder / f"{number:06d}-{domain:03d}.arrayrecord"
 
 
-def write_unit(unit: Unit, work: Work) -> list[float]:
-    """Scan the slices and write the records; the noise found in each source slice, HU."""
+def write_unit(unit: Unit, work: Work) -> None:
+    """Scan the slices and write the records."""
     _be_frugal()
-    source = read_manifest(work.source).domains[unit.domain]
-    slices = SliceSource(work.source, unit.split, source)
+    slices = SliceSource(work.source, unit.split, unit.domain)
     items = [slices[number] for number in unit.slices]
     spacing = items[0].header.spacing
-    made: dict[float, list[Any]] = {}
-    noise: list[float] = []
+    made: dict[float, Float[np.ndarray, "b h w"]] = {}
     for index, scanner in enumerate(work.scanners):
         width = scanner.geometry.width
         if width not in made:
-            made[width] = [make_object(item.pixels, spacing, width) for item in items]
-            noise = [each.noise for each in made[width]]
-        objects = np.stack([each.attenuation for each in made[width]])
+            made[width] = np.stack([make_object(item.pixels, spacing, width) for item in items])
         seeds = [
             (work.seed, scanner.name, item.header.series, item.header.position) for item in items
         ]
         grids = reconstructions(scanner, work.scanners, unit.split)
         partial = work.folder / f"{unit.number:06d}-{index:03d}-{os.getpid()}.partial"
         writer = ArrayRecordWriter(str(partial), WRITER_OPTIONS)
-        for grid, images in zip(grids, scan(objects, spacing, grids, seeds), strict=True):
+        for grid, images in zip(grids, scan(made[width], spacing, grids, seeds), strict=True):
             for item, hu in zip(items, images, strict=True):
                 pixels = np.rint(np.clip(hu, *work.window)).astype(np.int16)
                 name = series_name(item.header.series, grid, scanner)
                 writer.write(encode(Slice(header(item, index, name, grid), pixels)))
         writer.close()
         partial.replace(record_path(work.folder, unit.number, index))
-    mark = _mark(work.folder, unit.number)
-    partial = mark.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(noise), encoding="utf-8")
-    partial.replace(mark)
-    return noise
+    _mark(work.folder, unit.number).touch()
 
 
 def reconstructions(
@@ -151,7 +142,7 @@ def _moved(box: Box, shape: tuple[int, int], spacing: tuple[float, float], scann
 
 
 def _mark(folder: Path, number: int) -> Path:
-    return folder / f"{number:06d}.json"
+    return folder / f"{number:06d}.done"
 
 
 @functools.lru_cache(1)
