@@ -26,7 +26,7 @@ SECONDS = 120
 """Of a processor that one file, or one slice of it, may take; ten times as long by the clock."""
 MEMORY = 2**30
 """Bytes that the decoding of one file, or one slice of it, may take (Linux)."""
-_PRELOAD = ["jaxharmo.data.prepare.units"]
+_PRELOAD = ["jaxharmo.data.prepare.tasks"]
 _SLOW = 10
 _FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 _TOO_LONG = ("SIGPROF", "SIGALRM")

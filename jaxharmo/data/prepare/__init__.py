@@ -25,7 +25,7 @@ from jaxharmo.data.prepare.progress import (
 from jaxharmo.data.prepare.scan import scan
 from jaxharmo.data.prepare.series import group, list_files
 from jaxharmo.data.prepare.sources import Rules, read_file
-from jaxharmo.data.prepare.units import Unit, decode_slice, read_result, write_unit
+from jaxharmo.data.prepare.tasks import Task, decode_slice, read_result, write_task
 from jaxharmo.data.prepare.workers import Workers, open_workers
 from jaxharmo.errors import InputError
 from jaxharmo.isolation import Death, warm_up
@@ -135,7 +135,7 @@ def _prepare(
         if not finished:
             if not job.merge:
                 _tell_warnings(plan, report)
-                _write_units(workers, plan, destination / WORK, config, (part, parts), report)
+                _write_tasks(workers, plan, destination / WORK, config, (part, parts), report)
             if parts > 1:
                 report(f"{destination}: part {part} of {parts} is done; finish with --merge")
                 return None
@@ -152,7 +152,7 @@ def lost(manifest: Manifest) -> int:
     )
 
 
-def _write_units(
+def _write_tasks(
     workers: Workers,
     plan: Plan,
     work: Path,
@@ -160,41 +160,41 @@ def _write_units(
     part: tuple[int, int],
     report: Report,
 ) -> None:
-    """Do all units of this part that are not done."""
+    """Do all tasks of this part that are not done."""
     number, count = part
-    total = sum(len(unit.slices) for unit in plan.units() if unit.number % count == number - 1)
+    total = sum(len(task.slices) for task in plan.tasks() if task.number % count == number - 1)
     with Progress("prepare", total, "slice", report) as progress:
 
-        def left() -> Iterator[Unit]:
-            for unit in plan.units():
-                if unit.number % count == number - 1:
-                    if read_result(work, unit.number) is None:
-                        yield unit
+        def left() -> Iterator[Task]:
+            for task in plan.tasks():
+                if task.number % count == number - 1:
+                    if read_result(work, task.number) is None:
+                        yield task
                     else:
-                        progress.skip(len(unit.slices))
+                        progress.skip(len(task.slices))
 
-        write = functools.partial(write_unit, folder=work, config=config)
-        suspects: list[Unit] = []
-        for unit, result in workers.run(write, left()):
+        write = functools.partial(write_task, folder=work, config=config)
+        suspects: list[Task] = []
+        for task, result in workers.run(write, left()):
             if isinstance(result, Death):
-                suspects.append(unit)
+                suspects.append(task)
             else:
-                progress.advance(len(unit.slices))
-        freed = (_without_deadly(workers, unit) for unit in suspects)
-        for unit, result in workers.run(write, list(freed)):
+                progress.advance(len(task.slices))
+        freed = (_without_deadly(workers, task) for task in suspects)
+        for task, result in workers.run(write, list(freed)):
             if isinstance(result, Death):
-                raise OSError(f"{work}: unit {unit.number} ends its process ({result.cause})")
-            progress.advance(len(unit.slices))
+                raise OSError(f"{work}: task {task.number} ends its process ({result.cause})")
+            progress.advance(len(task.slices))
 
 
-def _without_deadly(workers: Workers, unit: Unit) -> Unit:
-    """The unit with a mark on the slices that end the process that decodes them, each tried alone.
+def _without_deadly(workers: Workers, task: Task) -> Task:
+    """The task with a mark on the slices that end the process that decodes them, each tried alone.
 
     So a slice is left out at the second death; a death of another cause leaves all in.
     """
-    tried = workers.run(decode_slice, unit.items())
+    tried = workers.run(decode_slice, task.items())
     return dataclasses.replace(
-        unit,
+        task,
         deadly={item.label: end.reason for item, end in tried if isinstance(end, Death)},
     )
 

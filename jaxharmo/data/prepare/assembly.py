@@ -1,4 +1,4 @@
-"""The units of a plan, all done -> final shards, ``skipped.csv``, ``warnings.csv``, manifest."""
+"""The tasks of a plan, all done -> final shards, ``skipped.csv``, ``warnings.csv``, manifest."""
 
 import csv
 import dataclasses
@@ -15,7 +15,7 @@ from jaxharmo.data.prepare.factors import acquisition_of_series
 from jaxharmo.data.prepare.geometry import oddities
 from jaxharmo.data.prepare.headers import Skipped
 from jaxharmo.data.prepare.plan import Plan, main_reason, too_small
-from jaxharmo.data.prepare.units import UnitResult, read_result, record_path
+from jaxharmo.data.prepare.tasks import TaskResult, read_result, record_path
 from jaxharmo.data.records import WRITER_OPTIONS, Slice, encode, read_records
 from jaxharmo.errors import InputError
 from jaxharmo.files import defused, make_folder, write_text
@@ -28,7 +28,7 @@ WARNINGS_NAME = "warnings.csv"
 class _Done:
     number: int
     domain: int
-    result: UnitResult
+    result: TaskResult
 
 
 def assemble(
@@ -36,7 +36,7 @@ def assemble(
 ) -> Manifest:
     """Give all records their final names and write the manifest, last.
 
-    A killed call is resumed by the next. ``InputError`` where units are missing, or
+    A killed call is resumed by the next. ``InputError`` where tasks are missing, or
     where no slice is left.
     """
     done = _results(work, plan)
@@ -48,8 +48,8 @@ def assemble(
         raise InputError(f"no CT slice could be used in {main_reason(skipped)}")
     domains: list[Domain] = []
     for index, old in enumerate(kept):
-        units = [each for each in done if each.domain == old]
-        counts = {split: _place(directory, work, plan, units, split, index) for split in SPLITS}
+        tasks = [each for each in done if each.domain == old]
+        counts = {split: _place(directory, work, plan, tasks, split, index) for split in SPLITS}
         domains.append(
             Domain(index=index, name=plan.names[old], slug=plan.slugs[old], slices=counts)
         )
@@ -110,15 +110,15 @@ def _contested(plan: Plan, done: list[_Done]) -> Iterator[tuple[str, str, str]]:
 def _results(work: Path, plan: Plan) -> list[_Done]:
     done: list[_Done] = []
     missing: list[int] = []
-    for unit in plan.units():
-        result = read_result(work, unit.number)
+    for task in plan.tasks():
+        result = read_result(work, task.number)
         if result is None:
-            missing.append(unit.number)
+            missing.append(task.number)
         else:
-            done.append(_Done(unit.number, unit.domain, result))
+            done.append(_Done(task.number, task.domain, result))
     if missing:
         raise InputError(
-            f"{work.parent}: {len(missing)} of {len(missing) + len(done)} units of work are not "
+            f"{work.parent}: {len(missing)} of {len(missing) + len(done)} tasks are not "
             "done; run the missing parts, or 'jaxharmo prepare' without --part, then merge"
         )
     return done
@@ -158,10 +158,10 @@ def _slices_of(plan: Plan, done: list[_Done], dropped: dict[int, str]) -> list[S
 
 
 def _place(
-    directory: Path, work: Path, plan: Plan, units: list[_Done], split: str, index: int
+    directory: Path, work: Path, plan: Plan, tasks: list[_Done], split: str, index: int
 ) -> int:
     """Give the records of one domain and split their final names; how many there are."""
-    filled = [each for each in units if each.result.slices.get(split)]
+    filled = [each for each in tasks if each.result.slices.get(split)]
     make_folder(directory / split)
     for number, each in enumerate(filled):
         name = f"{plan.slugs[each.domain]}-{number:05d}-of-{len(filled):05d}.arrayrecord"

@@ -1,4 +1,4 @@
-"""Series -> domains, pseudonyms, splits and units of work; a matter of headers alone."""
+"""Series -> domains, pseudonyms, splits and tasks; a matter of headers alone."""
 
 import dataclasses
 from collections import Counter, defaultdict
@@ -11,10 +11,10 @@ from jaxharmo.data.prepare.factors import acquisition_of_series
 from jaxharmo.data.prepare.headers import Skipped, SliceFile
 from jaxharmo.data.prepare.series import Series
 from jaxharmo.data.prepare.splits import Splits, make_splits
-from jaxharmo.data.prepare.units import Planned, Unit
+from jaxharmo.data.prepare.tasks import Planned, Task
 
-UNIT_BYTES = 128 * 2**20
-"""Pixels of a unit: enough for a shard, little enough to be done again after a crash."""
+TASK_BYTES = 128 * 2**20
+"""Pixels of a task: enough for a shard, little enough to be done again after a crash."""
 NO_KERNEL = "ConvolutionKernel missing"
 
 
@@ -34,8 +34,8 @@ class Plan:
     acquisitions: dict[str, str]
     """Pseudonyms by digest: of patients, series, acquisitions."""
 
-    def units(self) -> Iterator[Unit]:
-        """All units of work, in the order of their numbers."""
+    def tasks(self) -> Iterator[Task]:
+        """All tasks, in the order of their numbers."""
         twins = _twins(self.series)
         number = 0
         for domain, name in enumerate(self.names):
@@ -50,8 +50,8 @@ class Plan:
                     if split is None:
                         continue
                     start = not slices or slices[-1].item.position != item.position
-                    if size >= UNIT_BYTES and start:
-                        yield Unit(number, domain, tuple(slices))
+                    if size >= TASK_BYTES and start:
+                        yield Task(number, domain, tuple(slices))
                         number, slices, size = number + 1, [], 0
                     size += 2 * item.shape[0] * item.shape[1]
                     slices.append(
@@ -64,7 +64,7 @@ class Plan:
                             twins.get((acquisition, item.position), ()),
                         )
                     )
-            yield Unit(number, domain, tuple(slices))
+            yield Task(number, domain, tuple(slices))
             number += 1
 
     def paired(self, series: Iterable[str]) -> tuple[tuple[str, str], ...]:

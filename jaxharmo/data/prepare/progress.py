@@ -1,6 +1,6 @@
 """The folder of an unfinished shard set: whether it is ours, and what is done.
 
-``progress.json`` marks the folder as ours and unfinished; ``work/`` holds the units that are done.
+``progress.json`` marks the folder as ours and unfinished; ``work/`` holds the tasks that are done.
 Both vanish when the manifest is written.
 """
 

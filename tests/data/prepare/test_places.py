@@ -5,7 +5,7 @@ import pytest
 from dicom_files import ct_slice, hounsfield, save, uid, write_series
 from prepared import all_slices, prepared, skipped_files, warned
 
-from jaxharmo.data.prepare.units import DOUBLE
+from jaxharmo.data.prepare.tasks import DOUBLE
 
 NAMES = ("a", "zz")
 """Before and after those of the series."""

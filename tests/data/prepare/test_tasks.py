@@ -11,7 +11,7 @@ from prepared import contents, prepared
 
 from jaxharmo.console import Progress
 from jaxharmo.data.manifest import shard_paths
-from jaxharmo.data.prepare import Job, assembly, plan, progress, units
+from jaxharmo.data.prepare import Job, assembly, plan, progress, tasks
 from jaxharmo.data.prepare.workers import open_workers
 from jaxharmo.errors import InputError
 
@@ -38,28 +38,28 @@ def test_a_second_run_leaves_a_finished_set_alone(collection, tmp_path):
 def test_a_stopped_run_goes_on_where_it_stopped(collection, tmp_path, monkeypatch):
     prepared(collection, tmp_path / "whole")
     destination = tmp_path / "out"
-    advance, units_done = Progress.advance, []
+    advance, tasks_done = Progress.advance, []
 
-    def stop_after_the_first_unit(stage, count):
+    def stop_after_the_first_task(stage, count):
         advance(stage, count)
         if stage._stage == "prepare":
-            units_done.append(count)
-            if len(units_done) == 1:
+            tasks_done.append(count)
+            if len(tasks_done) == 1:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(Progress, "advance", stop_after_the_first_unit)
+    monkeypatch.setattr(Progress, "advance", stop_after_the_first_task)
     with pytest.raises(KeyboardInterrupt):
         prepared(collection, destination)
-    assert units.read_result(destination / progress.WORK, 0)
+    assert tasks.read_result(destination / progress.WORK, 0)
     assert not (destination / "dataset.json").exists()
     assert not list(destination.glob("*/*-of-*"))
     # As a power cut leaves it: a passing file of a worker that is gone, half a result.
     (destination / progress.WORK / "000002-train-host-1.partial").touch()
-    units.result_path(destination / progress.WORK, 2).write_text('{"slices": {"tr')
-    before = units.record_path(destination / progress.WORK, 0, "train").stat().st_mtime_ns
+    tasks.result_path(destination / progress.WORK, 2).write_text('{"slices": {"tr')
+    before = tasks.record_path(destination / progress.WORK, 0, "train").stat().st_mtime_ns
     prepared(collection, destination)
     after = next((destination / "train").glob("*a-00000*")).stat().st_mtime_ns
-    assert after == before, "a unit that was done is done again"
+    assert after == before, "a task that was done is done again"
     assert contents(destination) == contents(tmp_path / "whole")
 
 
@@ -99,20 +99,20 @@ def test_an_unfinished_set_of_other_files_is_begun_anew(tmp_path):
     assert not list(destination.glob("*/b30f*"))
 
 
-def small_units(monkeypatch):
+def small_tasks(monkeypatch):
     """Units of two slices, so that there are many."""
-    monkeypatch.setattr(plan, "UNIT_BYTES", 2 * 2 * 64 * 64)
+    monkeypatch.setattr(plan, "TASK_BYTES", 2 * 2 * 64 * 64)
 
 
 def test_parts_in_any_order_give_the_same_bytes(collection, tmp_path, monkeypatch):
-    small_units(monkeypatch)
+    small_tasks(monkeypatch)
     whole, _ = prepared(collection, tmp_path / "whole")
     destination = tmp_path / "out"
     for part in ("3/3", "1/3"):
         manifest, lines = prepared(collection, destination, job=Job(workers=1, part=part))
         assert manifest is None
         assert "finish with --merge" in lines[-1]
-    with pytest.raises(InputError, match=r"5 of 15 units of work are not done; run the missing"):
+    with pytest.raises(InputError, match=r"5 of 15 tasks are not done; run the missing"):
         prepared(collection, destination, job=Job(workers=1, merge=True))
     prepared(collection, destination, job=Job(workers=1, part="2/3"))
     merged, _ = prepared(collection, destination, job=Job(workers=1, merge=True))
@@ -127,7 +127,7 @@ def test_parts_that_are_none(collection, tmp_path, part):
 
 
 def test_workers_do_not_show(collection, tmp_path, monkeypatch):
-    small_units(monkeypatch)
+    small_tasks(monkeypatch)
     for count in (1, 4):
         prepared(collection, tmp_path / str(count), job=Job(workers=count))
     assert contents(tmp_path / "1") == contents(tmp_path / "4")
@@ -165,7 +165,7 @@ import sys
 from pathlib import Path
 from jaxharmo.console import Progress
 from jaxharmo.data.prepare import Job, PrepareConfig, plan, prepare
-plan.UNIT_BYTES = 2**21
+plan.TASK_BYTES = 2**21
 prepare(*map(Path, sys.argv[1:]), PrepareConfig(crop="body"), job=Job(workers=2))
 """
 

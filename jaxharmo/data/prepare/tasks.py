@@ -1,6 +1,6 @@
-"""The unit of work: some slices of one domain -> their records, in files under a passing name.
+"""A task: some slices of one domain -> their records, in files under a passing name.
 
-A unit depends on the plan alone, so whoever does it, in whatever order, writes the same bytes.
+A task depends on the plan alone, so whoever does it, in whatever order, writes the same bytes.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ class Planned:
 
 
 @dataclasses.dataclass(frozen=True)
-class Unit:
+class Task:
     """Slices of one domain, sorted by series and position."""
 
     number: int
@@ -59,8 +59,8 @@ class Unit:
 
 
 @dataclasses.dataclass(frozen=True)
-class UnitResult:
-    """What came of a unit."""
+class TaskResult:
+    """What came of a task."""
 
     slices: dict[str, int]
     """Records written, by split."""
@@ -77,37 +77,37 @@ def decode_slice(item: SliceFile) -> None:
         pass
 
 
-def write_unit(unit: Unit, folder: Path, config: PrepareConfig) -> UnitResult:
-    """Write ``unit`` below ``folder``; its result file appears last and says that all is there."""
+def write_task(task: Task, folder: Path, config: PrepareConfig) -> TaskResult:
+    """Write ``task`` below ``folder``; its result file appears last and says that all is there."""
     try:
-        return _write_unit(unit, folder, config)
+        return _write_task(task, folder, config)
     except OSError as error:
         raise OSError(f"{folder}: {error.strerror or error}") from None
 
 
 def record_path(folder: Path, number: int, split: str) -> Path:
-    """Of the records of one unit and split, until they get their final name."""
+    """Of the records of one task and split, until they get their final name."""
     return folder / f"{number:06d}-{split}.arrayrecord"
 
 
 def result_path(folder: Path, number: int) -> Path:
-    """Of the result of a unit."""
+    """Of the result of a task."""
     return folder / f"{number:06d}.json"
 
 
-def read_result(folder: Path, number: int) -> UnitResult | None:
-    """The result of a unit; None where it is not done."""
+def read_result(folder: Path, number: int) -> TaskResult | None:
+    """The result of a task; None where it is not done."""
     try:
         content = json.loads(result_path(folder, number).read_text(encoding="utf-8"))
-        return build(UnitResult, content, "unit")
+        return build(TaskResult, content, "task")
     except FileNotFoundError:
         return None
     except (ValueError, InputError):
-        # A disk that was full, or a power cut: the unit is done again.
+        # A disk that was full, or a power cut: the task is done again.
         return None
 
 
-def _write_unit(unit: Unit, folder: Path, config: PrepareConfig) -> UnitResult:
+def _write_task(task: Task, folder: Path, config: PrepareConfig) -> TaskResult:
     counts: Counter[str] = Counter()
     by_series: Counter[str] = Counter()
     contested: Counter[str] = Counter()
@@ -116,38 +116,38 @@ def _write_unit(unit: Unit, folder: Path, config: PrepareConfig) -> UnitResult:
     partials: dict[str, Path] = {}
     writers: dict[str, Any] = {}
     with ExitStack() as stack:
-        for planned, made in _cuts(unit, config, contested):
+        for planned, made in _cuts(task, config, contested):
             if isinstance(made, str):
                 skipped.append(Skipped(planned.item.label, made, lost=True))
                 continue
             split = planned.split
             if split not in writers:
-                partials[split] = folder / f"{unit.number:06d}-{split}-{mark}"
+                partials[split] = folder / f"{task.number:06d}-{split}-{mark}"
                 writers[split] = ArrayRecordWriter(str(partials[split]), WRITER_OPTIONS)
                 stack.callback(writers[split].close)
             writers[split].write(encode(made))
             counts[split] += 1
             by_series[planned.series] += 1
     for split, partial in partials.items():
-        partial.replace(record_path(folder, unit.number, split))
+        partial.replace(record_path(folder, task.number, split))
     series, differing = dict(sorted(by_series.items())), dict(sorted(contested.items()))
-    result = UnitResult(dict(counts), series, skipped, differing)
-    partial = folder / f"{unit.number:06d}-{mark}"
+    result = TaskResult(dict(counts), series, skipped, differing)
+    partial = folder / f"{task.number:06d}-{mark}"
     partial.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
-    partial.replace(result_path(folder, unit.number))
+    partial.replace(result_path(folder, task.number))
     return result
 
 
 def _cuts(
-    unit: Unit, config: PrepareConfig, contested: Counter[str]
+    task: Task, config: PrepareConfig, contested: Counter[str]
 ) -> Iterator[tuple[Planned, Slice | str]]:
-    """The slice to write, or the reason why there is none, for everything in the unit.
+    """The slice to write, or the reason why there is none, for everything in the task.
 
     ``contested`` counts, by series, the places that are claimed by slices that differ.
     """
     before: tuple[Planned, Pixels] | None = None
     start = 0
-    for (series, _), claims in itertools.groupby(_read(unit), key=_place):
+    for (series, _), claims in itertools.groupby(_read(task), key=_place):
         chosen: tuple[Planned, Pixels] | None = None
         differ = False
         for number, (planned, pixels) in enumerate(claims, start=start):
@@ -162,19 +162,19 @@ def _cuts(
             if not np.array_equal(pixels.hu, chosen[1].hu):
                 differ = True
                 near = before if before and before[0].series == series else None
-                neighbour = near[1] if near else _next_pixels(unit, start, planned)
+                neighbour = near[1] if near else _next_pixels(task, start, planned)
                 if _nearer(pixels, chosen[1], neighbour):
                     loser, chosen = chosen[0], (planned, pixels)
             yield loser, DOUBLE
         contested[series] += differ
         if chosen:
             before = chosen
-            yield chosen[0], _made(unit, *chosen, config)
+            yield chosen[0], _made(task, *chosen, config)
 
 
-def _read(unit: Unit) -> Iterator[tuple[Planned, Pixels | PixelError]]:
-    found = read_slices([planned.item for planned in unit.slices], unit.deadly)
-    for planned, (_, pixels) in zip(unit.slices, found, strict=True):
+def _read(task: Task) -> Iterator[tuple[Planned, Pixels | PixelError]]:
+    found = read_slices([planned.item for planned in task.slices], task.deadly)
+    for planned, (_, pixels) in zip(task.slices, found, strict=True):
         yield planned, pixels
 
 
@@ -182,11 +182,11 @@ def _place(read: tuple[Planned, object]) -> tuple[str, float]:
     return read[0].series, read[0].item.position
 
 
-def _next_pixels(unit: Unit, start: int, here: Planned) -> Pixels | None:
+def _next_pixels(task: Task, start: int, here: Planned) -> Pixels | None:
     """The first readable slice from number ``start`` on, elsewhere in the series of ``here``."""
-    for planned in unit.slices[start:]:
+    for planned in task.slices[start:]:
         if planned.series == here.series and planned.item.position != here.item.position:
-            ((_, pixels),) = read_slices([planned.item], unit.deadly)
+            ((_, pixels),) = read_slices([planned.item], task.deadly)
             if isinstance(pixels, Pixels):
                 return pixels
     return None
@@ -200,13 +200,13 @@ def _nearer(one: Pixels, other: Pixels, neighbour: Pixels | None) -> bool:
     return distances[0] < distances[1]
 
 
-def _made(unit: Unit, planned: Planned, pixels: Pixels, config: PrepareConfig) -> Slice | str:
+def _made(task: Task, planned: Planned, pixels: Pixels, config: PrepareConfig) -> Slice | str:
     item = planned.item
-    made = preprocess(pixels, item.spacing, config, _twin(unit, planned) if config.masks else None)
+    made = preprocess(pixels, item.spacing, config, _twin(task, planned) if config.masks else None)
     if isinstance(made, str):
         return made
     header = SliceHeader(
-        domain=unit.domain,
+        domain=task.domain,
         patient=planned.patient,
         series=planned.series,
         acquisition=planned.acquisition,
@@ -219,12 +219,12 @@ def _made(unit: Unit, planned: Planned, pixels: Pixels, config: PrepareConfig) -
     return Slice(header, made.pixels)
 
 
-def _twin(unit: Unit, planned: Planned) -> Pixels | None:
+def _twin(task: Task, planned: Planned) -> Pixels | None:
     """The first readable reconstruction at this place, where it is not the slice itself."""
     for twin in planned.twins:
         if twin == planned.item:
             return None
-        ((_, pixels),) = read_slices([twin], unit.deadly)
+        ((_, pixels),) = read_slices([twin], task.deadly)
         if isinstance(pixels, Pixels) and pixels.hu.shape == planned.item.shape:
             return pixels
     return None
