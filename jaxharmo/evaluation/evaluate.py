@@ -59,7 +59,7 @@ from jaxharmo.evaluation.methods import (
     Spacing,
     Stack,
 )
-from jaxharmo.evaluation.outcome import PairResult
+from jaxharmo.evaluation.pair_result import PairResult
 from jaxharmo.evaluation.pairs import RealSlices, Stream, Trial, target_density
 from jaxharmo.evaluation.report import shown_slices
 from jaxharmo.evaluation.results import mean_scores, write_results

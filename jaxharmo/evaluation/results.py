@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxharmo.evaluation.figures import BY_NAME
-from jaxharmo.evaluation.outcome import PairResult
+from jaxharmo.evaluation.pair_result import PairResult
 from jaxharmo.evaluation.report import html_report
 from jaxharmo.evaluation.scores import Features
 from jaxharmo.files import defused

@@ -8,7 +8,7 @@ import numpy as np
 from jaxharmo.evaluation.fid import bias_note
 from jaxharmo.evaluation.figures import BY_NAME, Figure
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, COMBAT
-from jaxharmo.evaluation.outcome import PairResult
+from jaxharmo.evaluation.pair_result import PairResult
 from jaxharmo.evaluation.report import pictures, tables
 from jaxharmo.evaluation.report.colours import colour, legend
 from jaxharmo.evaluation.report.views import RESOLUTION, pair_viewer
