@@ -18,7 +18,7 @@ from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate
 from jaxharmo.evaluation.methods import Guidance, guidances
 from jaxharmo.evaluation.slices import DomainSlices
-from jaxharmo.evaluation.verdict import verdict_table
+from jaxharmo.evaluation.summary import summary_table
 from jaxharmo.files import make_folder
 from jaxharmo.lock import locked
 from jaxharmo.saved_config import read_config, to_json, write_config
@@ -105,7 +105,7 @@ def evaluate_run(
     make_folder(output.parent)
     with locked(output.with_name(f"{output.name}.lock"), "this evaluation"):
         metrics = evaluate(guide, shards, config, output, model=model)
-    return f"{verdict_table(metrics)}\n\n{_results(workdir, output)}"
+    return f"{summary_table(metrics)}\n\n{_results(workdir, output)}"
 
 
 def next_command(workdir: Path) -> str:

@@ -9,7 +9,7 @@ import tyro
 
 from jaxharmo.console import message, track
 from jaxharmo.evaluation.domains import StudyConfig, study_domains
-from jaxharmo.evaluation.domains.report import verdict
+from jaxharmo.evaluation.domains.report import ranking
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Domains:
             self.settings,
             lambda items, total: track(items, total, "domains", "slice"),
         )
-        print("\n".join(verdict(study.effects)))
+        print("\n".join(ranking(study.effects)))
         best = study.best or "none, too few patients to judge"
         print(f"best definition of a domain: {best}")
         for warning in study.proposal.warnings:

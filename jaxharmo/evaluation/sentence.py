@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING
-from jaxharmo.evaluation.verdict import short_names
+from jaxharmo.evaluation.summary import short_names
 
 _FIGURES = {
     "rmse_hu": "error",

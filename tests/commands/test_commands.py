@@ -124,7 +124,7 @@ def test_a_stage_without_a_terminal_is_one_line(trained):
     assert stages == ["training", "measuring", "translating"]
 
 
-def test_training_ends_with_a_verdict_on_every_pair(trained):
+def test_training_ends_with_figures_of_every_pair(trained):
     workdir, out, said = trained
     for source, target in ((a, b) for a in "357" for b in "357" if a != b):
         assert re.search(rf"B{source}0f → .*B{target}0f", out)

@@ -19,7 +19,7 @@ from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate
 from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.methods import Guidance
-from jaxharmo.evaluation.verdict import verdict_table
+from jaxharmo.evaluation.summary import summary_table
 
 SIDE, SLICES = 96, 5
 SHARP, SOFT, STRANGE = "ACME One -- H", "ACME One -- S", "<script>alert(1)</script> & Co -- X"
@@ -228,7 +228,7 @@ def test_unpaired_domains_and_hostile_names(result, shards, tmp_path):
     assert len(pictures) == 2 * (4 + 1 + 5)
     with PIL.Image.open(io.BytesIO(base64.b64decode(pictures[0]))) as picture:
         assert max(picture.size) <= SIDE
-    lines = verdict_table(metrics).splitlines()
+    lines = summary_table(metrics).splitlines()
     assert max(map(len, lines)) <= 100
     assert "—" in lines[2]
 
@@ -259,7 +259,7 @@ def test_verdict_of_long_names_fits_and_stays_distinct(result):
     metrics["pairs"][1] |= {"source": second, "target": first}
     for score in (metrics["pairs"][0]["scores"]["fd_lite0_texture"],):
         score |= {"before": 123456.7, "after": 98765.4}
-    lines = verdict_table(metrics).splitlines()
+    lines = summary_table(metrics).splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[2].split("  ")[0] != lines[3].split("  ")[0]
 

@@ -7,7 +7,7 @@ import pytest
 from jaxharmo.evaluation.figures import BY_NAME, FIGURES, gain
 from jaxharmo.evaluation.report import tables
 from jaxharmo.evaluation.sentence import verdict_sentence
-from jaxharmo.evaluation.verdict import best_baseline
+from jaxharmo.evaluation.summary import best_baseline
 from jaxharmo.pages import plots
 
 HOSTILE = '<script>alert(1)</script> & "Co"'

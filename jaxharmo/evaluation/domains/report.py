@@ -29,7 +29,7 @@ def html_report(
     """The page; everything that comes from headers is escaped."""
     image = base64.b64encode(picture).decode()
     sections = {
-        "Verdict": f"<p>{'<br>'.join(map(html.escape, verdict(effects)))}</p>",
+        "Ranking": f"<p>{'<br>'.join(map(html.escape, ranking(effects)))}</p>",
         "Which factors move texture": _factors(effects, constant),
         "Texture in two dimensions": f'<img src="data:image/png;base64,{image}" alt="Principal '
         'components of the texture features"><p>A point is a patient in one domain, lines join '
@@ -52,7 +52,7 @@ def html_report(
     return _PAGE.format(facts=facts, body=body)
 
 
-def verdict(effects: Sequence[Effect]) -> list[str]:
+def ranking(effects: Sequence[Effect]) -> list[str]:
     """The ranking in sentences."""
     lines = []
     for effect in effects:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from jaxharmo.evaluation.figures import BY_NAME, FIGURES, Figure, gain
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, COMBAT
-from jaxharmo.evaluation.verdict import best_baseline, short_names
+from jaxharmo.evaluation.summary import best_baseline, short_names
 from jaxharmo.pages.tables import Cell, Row, table
 
 HEADLINES = (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxharmo.evaluation.methods import AFTER, TITLES
 from jaxharmo.evaluation.pairs import Shown
 from jaxharmo.evaluation.slices import DomainSlices, spread
-from jaxharmo.evaluation.verdict import best_baseline
+from jaxharmo.evaluation.summary import best_baseline
 from jaxharmo.pages.slices import SliceStore
 from jaxharmo.pages.viewer import Layer, Window, viewer
 

@@ -9,7 +9,7 @@ from made_up import collection, units_of
 
 from jaxharmo.data.manifest import Acquisition
 from jaxharmo.evaluation.domains.factors import Factor, factors_of
-from jaxharmo.evaluation.domains.report import verdict
+from jaxharmo.evaluation.domains.report import ranking
 from jaxharmo.evaluation.domains.variance import (
     assess,
     associations,
@@ -91,7 +91,7 @@ def test_factors_of_the_same_groups_share_a_rank():
     assert found["exposure"].rank == found["model"].rank == found["manufacturer"].rank == 1
     assert set(found["exposure"].same_as) == {"model", "manufacturer"}
     assert found["exposure"].beyond == pytest.approx(0, abs=1e-9)
-    lines = verdict(list(found.values()))
+    lines = ranking(list(found.values()))
     assert any("model" in line and "cannot be separated from" in line for line in lines)
     relations = {(row["a"], row["b"]): row for row in associations(factors_of(series))}
     assert relations["model", "exposure"]["cramers_v"] == pytest.approx(1)
@@ -110,7 +110,7 @@ def test_a_kernel_that_has_its_own_scanner_settles_it():
     assert found["kernel"].rank < found["model"].rank
     assert any(
         "model" in line and "every level of kernel has one level of it" in line
-        for line in verdict(list(found.values()))
+        for line in ranking(list(found.values()))
     )
 
 
@@ -132,7 +132,7 @@ def test_pairs_bound_what_too_few_patients_cannot_show():
     assert found["model"].rank is None
     assert not found["model"].judged
     assert "too few patients" in found["model"].note
-    assert "not ranked: model" in verdict(list(found.values()))[-1]
+    assert "not ranked: model" in ranking(list(found.values()))[-1]
 
 
 def test_pairs_are_of_one_acquisition():

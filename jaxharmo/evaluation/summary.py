@@ -9,7 +9,7 @@ _NAME = 19
 _BASELINES = ("histogram", "spectral", "spectral_paired")
 
 
-def verdict_table(metrics: dict) -> str:
+def summary_table(metrics: dict) -> str:
     """One row a pair, then their mean; at most 100 columns, without baselines if need be."""
     text = _table(metrics, baselines=True)
     return (
