@@ -11,8 +11,8 @@ import mkdocs_gen_files
 
 from jaxharmo import cli
 from jaxharmo.config_files import config_folder, load_config, shipped_configs
-from jaxharmo.evaluation.figures import FIGURES
 from jaxharmo.evaluation.methods import TITLES
+from jaxharmo.evaluation.metrics import METRICS
 from jaxharmo.harmonize.packaged import card, find_model, shipped
 from jaxharmo.saved_config import read_config
 
@@ -131,7 +131,7 @@ def _metrics() -> Iterator[str]:
     yield "\n## Figures\n"
     yield "| name | title | unit | better | meaning |"
     yield "|---|---|---|---|---|"
-    for figure in FIGURES:
+    for figure in METRICS:
         cells = (figure.title, figure.unit, figure.aim, figure.reading)
         yield f"| `{figure.name}` | " + " | ".join(map(_cell, cells)) + " |"
 

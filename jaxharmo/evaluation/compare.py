@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxharmo.errors import InputError
-from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.methods import AFTER, CEILING
+from jaxharmo.evaluation.metrics import BY_NAME
 from jaxharmo.evaluation.report.comparison import comparison_report
 from jaxharmo.evaluation.results import replace_folder, write_csv
 from jaxharmo.evaluation.statistics.features import false_discovery

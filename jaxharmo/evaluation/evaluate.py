@@ -17,7 +17,7 @@
 SCORES are {figure: {method: value}}. Methods: ``before`` (the source as it is), ``after`` (the
 model; further guidances follow as ``after_2`` and so on), ``histogram``, ``spectral``,
 ``spectral_paired``, ``combat`` (radiomics only), ``ceiling`` (the paired real slice). Figures are
-listed, with units and how to read them, in ``figures.FIGURES``; ``mmd_p`` and ``permanova_p`` are
+listed, with units and how to read them, in ``metrics.METRICS``; ``mmd_p`` and ``permanova_p`` are
 permutation p values. Intervals are 95 %, by resampling patients. ``floor`` is what two halves of a
 real domain score against each other.
 

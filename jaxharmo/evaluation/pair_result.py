@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxharmo.evaluation.comparisons import Row
-from jaxharmo.evaluation.figures import BY_NAME
+from jaxharmo.evaluation.metrics import BY_NAME
 from jaxharmo.evaluation.pairs import Example, Shown
 from jaxharmo.evaluation.scores import Scores
 

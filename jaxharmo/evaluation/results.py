@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jaxharmo.evaluation.figures import BY_NAME
+from jaxharmo.evaluation.metrics import BY_NAME
 from jaxharmo.evaluation.pair_result import PairResult
 from jaxharmo.evaluation.report import html_report
 from jaxharmo.evaluation.scores import Features

@@ -12,8 +12,8 @@ from jaxharmo.config import EvalConfig
 from jaxharmo.evaluation.clock import in_threads
 from jaxharmo.evaluation.comparisons import Row
 from jaxharmo.evaluation.fid import frechet_distance, kernel_distance
-from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.intervals import frechet_interval
+from jaxharmo.evaluation.metrics import BY_NAME
 from jaxharmo.evaluation.pairs import Trial
 from jaxharmo.evaluation.samples import Sample
 from jaxharmo.evaluation.statistics import (

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING
+from jaxharmo.evaluation.metrics import BY_NAME
 from jaxharmo.evaluation.summary import short_names
 
 _FIGURES = {

@@ -1,7 +1,7 @@
 """The short table for the console."""
 
-from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING
+from jaxharmo.evaluation.metrics import BY_NAME
 
 _COLUMNS = 100
 _NAME = 19

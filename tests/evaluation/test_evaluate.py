@@ -17,8 +17,8 @@ from jaxharmo.data.records import Slice, SliceHeader
 from jaxharmo.data.shards import ShardWriter
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate
-from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.methods import Guidance
+from jaxharmo.evaluation.metrics import BY_NAME
 from jaxharmo.evaluation.summary import summary_table
 
 SIDE, SLICES = 96, 5

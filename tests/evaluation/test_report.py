@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from jaxharmo.evaluation.figures import BY_NAME, FIGURES, gain
+from jaxharmo.evaluation.metrics import BY_NAME, METRICS, gain
 from jaxharmo.evaluation.report import tables
 from jaxharmo.evaluation.sentence import verdict_sentence
 from jaxharmo.evaluation.summary import best_baseline
@@ -52,8 +52,8 @@ def test_plots_are_well_formed_whatever_they_hold():
 
 
 def test_figures_have_one_name_and_one_reading():
-    assert len(BY_NAME) == len(FIGURES)
-    assert all(figure.reading and figure.title for figure in FIGURES)
+    assert len(BY_NAME) == len(METRICS)
+    assert all(figure.reading and figure.title for figure in METRICS)
     assert set(tables.HEADLINES) <= set(BY_NAME)
 
 
@@ -112,7 +112,7 @@ def test_every_cell_comes_with_its_head_for_narrow_screens():
 
 
 def test_figures_that_are_many_are_in_several_tables():
-    names = [figure.name for figure in FIGURES][:20]
+    names = [figure.name for figure in METRICS][:20]
     pair = {"scores": {name: {"before": 1.0, "after": 2.0} for name in names}, "intervals": {}}
     titles = {"before": "source as it is", "after": "model"}
     markup = tables.methods_table(pair, titles, ["after"], lambda figure: True)

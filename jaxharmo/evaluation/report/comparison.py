@@ -4,8 +4,8 @@ import html
 import math
 from collections.abc import Sequence
 
-from jaxharmo.evaluation.figures import BY_NAME
 from jaxharmo.evaluation.methods import AFTER, BEFORE
+from jaxharmo.evaluation.metrics import BY_NAME
 from jaxharmo.evaluation.report.tables import HEADLINES, number, title
 from jaxharmo.pages.document import page
 from jaxharmo.pages.tables import Cell, Row, table

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxharmo.evaluation.fid import bias_note
-from jaxharmo.evaluation.figures import BY_NAME, Figure
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, COMBAT
+from jaxharmo.evaluation.metrics import BY_NAME, Metric
 from jaxharmo.evaluation.pair_result import PairResult
 from jaxharmo.evaluation.report import pictures, tables
 from jaxharmo.evaluation.report.colours import colour, legend
@@ -173,7 +173,7 @@ def _dots(metrics: dict, summary: dict, titles: dict[str, str], figures: Sequenc
             for method, title in titles.items()
             if values.get(method) is not None
         ]
-        figure: Figure = BY_NAME[name]
+        figure: Metric = BY_NAME[name]
         floor = floors[summary["target"]].get(name)
         found.append(plots.dot_plot(figure.title, figure.unit, dots, floor))
     return f'<div class="plots">{"".join(found)}</div>'

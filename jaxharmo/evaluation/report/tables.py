@@ -4,8 +4,8 @@ import html
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from jaxharmo.evaluation.figures import BY_NAME, FIGURES, Figure, gain
 from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, COMBAT
+from jaxharmo.evaluation.metrics import BY_NAME, METRICS, Metric, gain
 from jaxharmo.evaluation.summary import best_baseline, short_names
 from jaxharmo.pages.tables import Cell, Row, table
 
@@ -52,13 +52,13 @@ def verdict(metrics: dict) -> str:
 
 
 def methods_table(
-    pair: dict, titles: dict[str, str], models: Sequence[str], keep: Callable[[Figure], bool]
+    pair: dict, titles: dict[str, str], models: Sequence[str], keep: Callable[[Metric], bool]
 ) -> str:
     """A row a method, a column a figure; intervals over patients below their value.
 
     Figures that are too many for one table side by side are in several, one below another.
     """
-    figures = [each for each in FIGURES if keep(each) and _known(pair["scores"].get(each.name))]
+    figures = [each for each in METRICS if keep(each) and _known(pair["scores"].get(each.name))]
     count = -(-len(figures) // _MOST_COLUMNS)
     ends = [index * len(figures) // count for index in range(count + 1)] if count else [0]
     return "".join(
@@ -67,7 +67,7 @@ def methods_table(
 
 
 def _methods_table(
-    pair: dict, titles: dict[str, str], models: Sequence[str], figures: Sequence[Figure]
+    pair: dict, titles: dict[str, str], models: Sequence[str], figures: Sequence[Metric]
 ) -> str:
     rows = []
     for method, name in titles.items():
@@ -85,11 +85,11 @@ def _methods_table(
     return table(["method", *map(_head, figures)], rows)
 
 
-def legend(keep: Callable[[Figure], bool], metrics: dict) -> str:
+def legend(keep: Callable[[Metric], bool], metrics: dict) -> str:
     """What each column says."""
     items = "".join(
         f"<div><dt>{html.escape(each.title)}</dt><dd>{html.escape(each.reading)}.</dd></div>"
-        for each in FIGURES
+        for each in METRICS
         if keep(each) and each.name in metrics["mean"]
     )
     return f"<dl>{items}</dl>"
@@ -107,7 +107,7 @@ def number(value: float | None, digits: int) -> str:
     return f"{value:z.{digits if abs(value) < 1000 else 0}f}".replace("-", "−")
 
 
-def _head(figure: Figure) -> str:
+def _head(figure: Metric) -> str:
     unit = f"<small>{html.escape(figure.unit)}</small>" if figure.unit else "<small>&nbsp;</small>"
     return f"{html.escape(figure.title)}{unit}"
 
@@ -116,7 +116,7 @@ def _known(methods: dict | None) -> bool:
     return methods is not None and any(value is not None for value in methods.values())
 
 
-def _verdict_cell(figure: Figure, methods: dict, real: dict) -> Cell:
+def _verdict_cell(figure: Metric, methods: dict, real: dict) -> Cell:
     before, after = methods.get(BEFORE), methods.get(AFTER)
     if after is None:
         return Cell("—")
@@ -143,7 +143,7 @@ def _verdict_cell(figure: Figure, methods: dict, real: dict) -> Cell:
     return Cell(f"{shown}{notes}", kind)
 
 
-def _cell(figure: Figure, pair: dict, method: str) -> Cell:
+def _cell(figure: Metric, pair: dict, method: str) -> Cell:
     value = pair["scores"][figure.name][method]
     interval = pair["intervals"].get(figure.name, {}).get(method)
     aside = ""

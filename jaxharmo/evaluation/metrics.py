@@ -1,4 +1,4 @@
-"""The figures of an evaluation: what each is called, which way is good, how it is read.
+"""The metrics of an evaluation: what each is called, which way is good, how it is read.
 
 One table serves metrics.json, the console, the report and comparisons.
 """
@@ -11,7 +11,7 @@ comparison with the source, what the paired real slice scores and not more."""
 Group = Literal["truth", "deep", "radiomics", "texture", "structure", "density"]
 
 
-class Figure(NamedTuple):
+class Metric(NamedTuple):
     """A number that every method has for a pair of domains."""
 
     name: str
@@ -92,11 +92,11 @@ _ROWS: tuple[tuple[str, Group, str, str, int, Aim, str], ...] = (
     ("laa950", "density", "LAA-950", "%", 2, "target", "lung below −950 HU; a kernel moves it"),
     ("perc15", "density", "Perc15", "HU", 1, "target", "15th percentile of the lung"),
 )  # fmt: skip
-FIGURES = tuple(Figure(*row) for row in _ROWS)
-BY_NAME = {figure.name: figure for figure in FIGURES}
+METRICS = tuple(Metric(*row) for row in _ROWS)
+BY_NAME = {figure.name: figure for figure in METRICS}
 
 
-def gain(figure: Figure, before: float, value: float, goal: float | None) -> float:
+def gain(figure: Metric, before: float, value: float, goal: float | None) -> float:
     """How much nearer to its aim ``value`` is than ``before``; negative where it is farther.
 
     ``goal`` is what the paired real slice, or the target domain, scores; NaN where it is needed and
