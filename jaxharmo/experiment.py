@@ -24,6 +24,7 @@ from jaxharmo.lock import locked
 from jaxharmo.saved_config import read_config, to_json, write_config
 from jaxharmo.training.loop import fit
 from jaxharmo.training.metrics_writer import METRICS, SAMPLES
+from jaxharmo.training.page import PAGE
 from jaxharmo.translator import load_translator
 
 _MAY_CHANGE = tuple(
@@ -126,6 +127,7 @@ def _results(workdir: Path, output: Path) -> str:
     places = {
         "open first": output / "report.html",
         "figures": output / "metrics.json",
+        "curves": workdir / PAGE,
         "losses": workdir / METRICS,
         "pictures": workdir / SAMPLES,
     }

@@ -130,6 +130,7 @@ def test_training_ends_with_figures_of_every_pair(trained):
         assert re.search(rf"B{source}0f → .*B{target}0f", out)
     report = workdir / "eval" / "6" / "report.html"
     assert re.search(rf"open first +{re.escape(str(report))}\n", out)
+    assert str(workdir / "training.html") in out
     last = said.splitlines()[-1]
     assert last.startswith(
         f"next: jaxharmo harmonize --workdir {workdir} --to 'PHANTOM Ellipse -- "
