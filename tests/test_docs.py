@@ -16,7 +16,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 def commands(page):
     """Words of every call of jaxharmo in the blocks and code spans of a page."""
     text = page.read_text().replace("\\\n", " ")
-    blocks = re.findall(r"```(?:bash|yaml)?\n(.*?)```", text, re.DOTALL)
+    fenced = re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
+    blocks = [block for language, block in fenced if language in ("", "bash", "yaml")]
     lines = [line for block in blocks for line in block.splitlines()]
     for line in [*lines, *re.findall(r"`(jaxharmo [^`]*)`", text)]:
         if found := re.search(r"(?<![\w./])jaxharmo [a-z-].*", line.partition("  #")[0]):

@@ -14,6 +14,8 @@ from jaxharmo.config_files import config_folder, load_config, shipped_configs
 from jaxharmo.evaluation.methods import TITLES
 from jaxharmo.evaluation.metrics import METRICS
 from jaxharmo.harmonize.packaged import card, find_model, shipped
+from jaxharmo.ops.haralick import MATRIX_FEATURES, SIGNED_FEATURES
+from jaxharmo.ops.pairs import PAIR_FEATURES
 from jaxharmo.saved_config import read_config
 
 _PARTS = {"profile": ("glcm", "step", "input")}
@@ -27,6 +29,7 @@ def main() -> None:
     _write("reference/configs.md", _configs())
     _write("reference/models.md", _models())
     _write("reference/metrics.md", _metrics())
+    _write("reference/glcm-features.md", _glcm_features())
 
 
 def _write(path: str, lines: Iterator[str]) -> None:
@@ -134,6 +137,19 @@ def _metrics() -> Iterator[str]:
     for figure in METRICS:
         cells = (figure.title, figure.unit, figure.aim, figure.reading)
         yield f"| `{figure.name}` | " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _glcm_features() -> Iterator[str]:
+    yield "# GLCM features\n"
+    yield "Generated from the code. Names for `glcm_features(…, features=(…,))` and for the option"
+    yield "`--texture.features`: those of pyradiomics, in lower case with underscores"
+    yield "(`JointEntropy` is `joint_entropy`), with its definitions. A feature that needs only"
+    yield "pairs of pixels is much cheaper than one that needs the matrix.\n"
+    yield "| name | computed from | can be negative |"
+    yield "|---|---|---|"
+    for name in MATRIX_FEATURES:
+        source = "pairs of pixels" if name in PAIR_FEATURES else "matrix"
+        yield f"| `{name}` | {source} | {'yes' if name in SIGNED_FEATURES else 'no'} |"
 
 
 # tyro frames its help in as many columns as the terminal has.
