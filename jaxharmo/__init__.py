@@ -17,7 +17,7 @@ __all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    # Only when asked for: `import jaxharmo` must not start JAX, which is up to the program.
+    # Imported on first use: `import jaxharmo` must not start JAX.
     if name == "load":
         from jaxharmo.harmonize.harmonizer import load
 

@@ -58,10 +58,9 @@ class PublishedGenerator:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FilterGenerator:
-    """A filter and a residual network, given how the target's style differs from the source's.
+    """A filter and a residual network, both driven by the difference of two styles.
 
-    From one kernel to another it is the ratio of gains that counts. A translation needs to know the
-    source's domain, and into its own it changes nothing.
+    A translation needs the domain of the source. Into its own domain an image does not change.
     """
 
     kind: Literal["filter"] = "filter"
@@ -87,11 +86,11 @@ class ModelConfig:
     """The networks: generator, mapping network, style encoder, discriminator."""
 
     generator: PublishedGenerator | FilterGenerator = PublishedGenerator()
-    """Its kind decides what a style is. Published: a code that the mapping network and the style
-    encoder make whole. Filter: a row of a learned table for each domain, to which latents and
-    images add the spread within the domain."""
+    """Its kind decides what a style is. Published: the whole output of the mapping network or the
+    style encoder. Filter: a row of a learned table for each domain, to which latents and images add
+    the spread within the domain."""
     sees: Sees = "image"
-    """What discriminator and style encoder look at: the image down to one vector, as published, or
+    """Input of discriminator and style encoder: the image, reduced to one vector, as published, or
     patches of its detail at several resolutions."""
     width: int = 32
     """Channels at full resolution; doubled by every halving."""
@@ -247,35 +246,35 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalConfig:
-    """What the evaluation looks at."""
+    """What is evaluated, and how."""
 
     split: Literal["train", "validation", "test"] = "test"
     """Split whose slices are translated."""
     domains: tuple[str, ...] = ()
-    """Domains to translate between, of those of the run; empty: all."""
+    """Domains of the run to translate between; empty: all."""
     targets: tuple[str, ...] = ()
-    """Of those, the domains to translate to; empty: all."""
+    """Those of ``domains`` to translate to; empty: all."""
     window: tuple[float, float] | None = None
-    """HU range to which everything is clipped before it is measured; none: the training window."""
+    """HU range that slices are clipped to before they are measured; none: the training window."""
     max_slices: int = 0
-    """At most so many slices of a domain, evenly spread; 0: all."""
+    """Most slices of a domain, evenly spread; 0: all."""
     batch_size: int = 4
     """Slices translated at a time."""
     guidance: Literal["latent", "reference", "both"] = "both"
     """Where the target's style comes from: the mapping network, or slices of the target domain."""
     latents: int = 0
-    """Latent-guided: styles drawn with so many seeds, judged apart; 0: the domain's mean style."""
+    """Latent-guided: number of styles drawn, each evaluated by itself; 0: the mean style."""
     references: int = 8
-    """Reference-guided: slices of the target domain, drawn from the training split where it has
-    some, whose mean style is taken."""
+    """Reference-guided: number of slices of the target domain whose mean style is used; from the
+    training split where it has some."""
     baselines: tuple[Baseline, ...] = ("histogram", "spectral", "spectral_paired", "combat")
     """What the model is compared with."""
     fit_slices: int = 64
-    """At most so many slices of a domain fit a baseline, evenly spread."""
+    """Most slices of a domain that a baseline is fitted on, evenly spread."""
     tile: int = 128
-    """Side of the tiles that the feature extractor sees, pixels at native spacing."""
+    """Side of the tiles for the feature extractor, pixels at native spacing."""
     max_tiles: int = 2048
-    """About so many tiles of a domain at most, an even number of each slice; 0: all."""
+    """Most tiles of a domain, approximately, the same number of each slice; 0: all."""
     inception_weights: str = ""
     """Weights file (pt_inception-2015-12-05-6726825d.pth) for the Inception FID; empty: without."""
     inception_resize: Literal["torch-fidelity", "pytorch-fid", "clean-fid"] = "clean-fid"

@@ -65,7 +65,7 @@ def run(command: Callable[[], None]) -> None:
 
 
 def _first_sentence(box: str) -> str:
-    """Tyro frames its complaints; the first part of the frame says what is wrong."""
+    """Tyro prints errors in a frame; its first part names what is wrong."""
     lines = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in box.splitlines()[1:]]
     parts = "\n".join(lines).split("\n\n")
     said = " ".join(parts[0].split())

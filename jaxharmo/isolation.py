@@ -1,7 +1,7 @@
 """Untrusted bytes are decoded in helper processes, so that a crash costs one file.
 
-Decoders of compressed pixels are native code: damaged bytes make some of them end their process,
-loop, or ask for all memory. This is no sandbox: a helper may do what the user may.
+Decoders of compressed pixels are native code. Damaged bytes can make them crash, loop or allocate
+all memory. This is no sandbox: a helper has the rights of the user.
 """
 
 import contextlib
@@ -113,7 +113,7 @@ class Helper:
 
 
 class Helpers:
-    """As many helpers as threads ask for one at a time; they end with this process."""
+    """A pool with one helper per thread that needs one; they end with this process."""
 
     def __init__(self) -> None:
         self._idle: list[Helper] = []
@@ -154,8 +154,8 @@ def warm_up() -> None:
 def limited(memory: int = MEMORY) -> Iterator[None]:
     """The share of one file: in a helper, time and memory beyond it end in a ``Death`` or an error.
 
-    ``memory``: bytes that may be asked for. Elsewhere nothing is limited, as the end would cost
-    more than the file.
+    ``memory``: bytes that may be allocated. Outside a helper nothing is limited, because the end of
+    the process would cost more than the file.
     """
     if _at_rest is None or resource is None:
         yield

@@ -1,10 +1,9 @@
-"""One process at a time writes into a folder; who crashes leaves nothing that stays locked.
+"""One process at a time writes into a folder; a crash leaves no stale lock.
 
-The lock is one of the operating system on an open file: it goes with the process, however that
-ends. Across machines it holds where the file system passes locks on, as NFS 4, Lustre (mounted with
-``flock``), GPFS and CephFS do; there a machine that is lost loses its locks after a minute or two,
-which a job of Slurm that was put into the queue again waits for. Where the file system knows no
-locks, and on Windows, nothing is locked.
+It is an operating system's lock on an open file, so it ends with the process, however that ends.
+Across machines it works on file systems with distributed locks: NFS 4, Lustre (mounted with
+``flock``), GPFS, CephFS. The locks of a machine that fails expire there after a minute or two; a
+requeued Slurm job waits for that. On file systems without locks, and on Windows, nothing is locked.
 """
 
 import contextlib
@@ -58,7 +57,7 @@ def _acquire(path: Path, what: str, shared: bool) -> IO[str] | None:
             file = path.open("a+", encoding="utf-8")
         except OSError as error:
             if error.errno in _CLOSED:
-                # Nobody can write here, which the work will say where it has to.
+                # Nobody can write here; the first write reports it.
                 return None
             raise
         try:

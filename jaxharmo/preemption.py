@@ -20,7 +20,7 @@ def end_on_sigterm() -> None:
 
 
 class Preemption:
-    """Notes SIGTERM in a ``with`` block of the main thread; the work asks after every step.
+    """Records SIGTERM in a ``with`` block of the main thread; to be polled after every step.
 
     Until ``begin``, while a program starts and compiles, which a Python handler cannot interrupt,
     SIGTERM ends it at once with code 0. With several processes JAX's preemption service lets all
@@ -34,7 +34,7 @@ class Preemption:
     def __enter__(self) -> "Preemption":
         self._handles = threading.current_thread() is threading.main_thread()
         if self._handles:
-            # In a cluster JAX's handler is in place, which Python does not see.
+            # In a cluster JAX's handler is installed, outside of Python's.
             self._before = signal.getsignal(signal.SIGTERM)
             if self._alone:
                 signal.signal(signal.SIGTERM, self._note)
@@ -55,13 +55,13 @@ class Preemption:
             raise Preempted(_NOTHING_LOST)
 
     def begin(self) -> None:
-        """From here on the work asks ``reached``."""
+        """From here on ``reached`` is polled."""
         self._begun = True
         if self._told:
             raise Preempted(_NOTHING_LOST)
 
     def reached(self, call: int) -> bool:
-        """Whether to save and stop now; asked once a call of the step, with its running number."""
+        """Whether to save and stop now. Call it once per call of the step, with its number."""
         return self._told if self._alone else multihost_utils.reached_preemption_sync_point(call)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

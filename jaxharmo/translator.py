@@ -57,7 +57,7 @@ class Translator:
         self.domains = config.data.domains
         self.precision = precision
         self._params = params
-        # A steered translation asks for its source's at every batch.
+        # Needed for the source at every batch.
         self._means: dict[str, Style] = {}
         wanted = config.eval.batch_size
         devices = jax.local_devices()[:wanted]
@@ -139,7 +139,7 @@ class Translator:
         if not self.needs_source:
             return np.stack([to, np.zeros_like(to)])
         if of is None:
-            raise InputError("this model needs to know the source's domain; name it")
+            raise InputError("this model needs the source's domain; name it")
         return np.stack([to, self.mean_style(of) if isinstance(of, str) else of])
 
     def translate(

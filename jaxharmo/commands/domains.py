@@ -23,7 +23,7 @@ class Domains:
     settings: Annotated[StudyConfig, tyro.conf.arg(name="", prefix_name=False)] = StudyConfig()
 
     def run(self) -> None:
-        """Study the set and say what was found."""
+        """Study the set and print the result."""
         output = self.output or self.shard_dir / "domains"
         study = study_domains(
             self.shard_dir,

@@ -21,7 +21,7 @@ class Phantom:
     settings: Annotated[PhantomConfig, tyro.conf.arg(name="", prefix_name=False)] = PhantomConfig()
 
     def run(self) -> None:
-        """Write it and say what it holds."""
+        """Write it and print its content."""
         manifest = make_phantom(
             self.shard_dir,
             self.settings,

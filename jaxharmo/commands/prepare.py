@@ -32,7 +32,7 @@ class Prepare:
     job: Annotated[Job, tyro.conf.arg(name="", prefix_name=False)] = Job()
 
     def run(self) -> None:
-        """Prepare and say what was found."""
+        """Prepare and print the result."""
         manifest = prepare(
             self.dicom_dir,
             self.shard_dir,

@@ -24,7 +24,7 @@ class Rescan:
     """Processes; 0 is one a core."""
 
     def run(self) -> None:
-        """Scan and say what the set holds."""
+        """Scan and print the content of the set."""
         manifest = rescan(
             self.shards, self.out, self.settings, workers=self.workers, report=message
         )

@@ -17,8 +17,8 @@ Slices = Float[np.ndarray, "n h w"]
 Spacing = tuple[float, float]
 
 WINDOW = (-1024.0, 3071.0)
-"""HU that is seen and given; padding lies below. Pass slices that are not clipped further: clipped
-bone and air are no longer what a linear filter maps."""
+"""HU range of input and output; padding lies below. Pass slices that are not clipped further: a
+linear filter does not hold for clipped bone and air."""
 UNIT: Spacing = (1.0, 1.0)
 """Spacing of rows and columns where it does not matter, mm."""
 _BANDS = 192

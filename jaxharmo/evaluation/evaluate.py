@@ -92,8 +92,8 @@ def evaluate(
     """Evaluate every ordered pair of domains, write ``output`` and return what is in metrics.json.
 
     ``output`` receives metrics.json, the tables and report.html; it appears, or is replaced, only
-    when all is written. Raises ``InputError`` for shards or splits that do not hold what is asked,
-    and where a translation is not finite.
+    when all is written. Raises ``InputError`` for shards or splits without the domains or slices
+    that are needed, and for a translation that is not finite.
     """
     # Slices and methods are shared out to a thread a core; BLAS threads beside them only wait for
     # one another, small matrices most of all.

@@ -22,9 +22,9 @@ class Extractor(NamedTuple):
     title: str
     """Name of the Fréchet distance in its features, as reports show it."""
     digest: str
-    """Which weights and which preparation of images."""
+    """Identifies the weights and the preprocessing."""
     whole: bool
-    """Whether it sees whole slices, or tiles at native spacing."""
+    """Whether its input is whole slices, or tiles at native spacing."""
     extract: Callable[[Float[np.ndarray, "t s s"], Window], Descriptors]
     """Images in HU -> descriptors, by their names in tables."""
 

@@ -3,7 +3,7 @@
 Slices are never resized: resampling is a filter, and would hide the differences between kernels
 that are to be measured. They are cut into tiles that cover the slice evenly, neighbours overlapping
 by at least half: more tiles steady the covariances. Tiles of which less than ``MIN_BODY`` lies in
-the body are left out, as air outside the patient says nothing about a domain.
+the body are left out, because air outside the patient does not depend on the domain.
 """
 
 import functools

@@ -1,13 +1,13 @@
-"""The metrics of an evaluation: what each is called, which way is good, how it is read.
+"""The metrics of an evaluation: name, unit, direction and meaning.
 
-One table serves metrics.json, the console, the report and comparisons.
+The same table is used for metrics.json, the console, the report and comparisons.
 """
 
 from typing import Literal, NamedTuple
 
 Aim = Literal["low", "high", "zero", "half", "target", "ceiling"]
-"""Best is: low, high, near zero, near one half, near the value of the target domain; or, in a
-comparison with the source, what the paired real slice scores and not more."""
+"""The best value: low, high, zero, one half, that of the target domain, or, for a comparison with
+the source, the score of the paired real slice."""
 Group = Literal["truth", "deep", "radiomics", "texture", "structure", "density"]
 
 
@@ -59,7 +59,7 @@ _ROWS: tuple[tuple[str, Group, str, str, int, Aim, str], ...] = (
     ("wasserstein_sd", "radiomics", "Wasserstein, median", "SD", 2, "low",
      "distance of the distributions in target SDs"),
     ("domain_auc", "radiomics", "Domain AUC", "", 2, "half",
-     "a classifier that tells the domains apart in unseen patients; 0.5 is by chance"),
+     "a classifier of the domains, in patients that it was not fitted on; 0.5 is chance"),
     ("mmd2", "radiomics", "MMD²", "", 3, "low", "maximum mean discrepancy of radiomics"),
     ("permanova_r2", "radiomics", "PERMANOVA R²", "", 3, "low",
      "share of the variance of radiomics that the domain explains"),
@@ -97,10 +97,10 @@ BY_NAME = {figure.name: figure for figure in METRICS}
 
 
 def gain(figure: Metric, before: float, value: float, goal: float | None) -> float:
-    """How much nearer to its aim ``value`` is than ``before``; negative where it is farther.
+    """How much nearer to its aim ``value`` is than ``before``; negative if it is farther away.
 
-    ``goal`` is what the paired real slice, or the target domain, scores; NaN where it is needed and
-    not there.
+    ``goal`` is the score of the paired real slice or of the target domain. NaN if it is needed and
+    None.
     """
     if figure.aim in ("low", "high"):
         return before - value if figure.aim == "low" else value - before

@@ -74,7 +74,7 @@ class Sample:
 
 
 def tile_count(sample: Sample) -> int:
-    """Tiles that EfficientNet-Lite0 has seen."""
+    """Number of tiles with features of EfficientNet-Lite0."""
     return len(sample.deep_rows["lite0_texture"])
 
 

@@ -1,4 +1,4 @@
-"""The verdict of an evaluation in one sentence, from its figures alone."""
+"""The verdict of an evaluation: one sentence, written from metrics.json."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ _FIGURES = {
     "fid": "FID",
     "radiomics_median_abs_g": "median difference of radiomic features (|Hedges g|)",
 }
-"""In words; the first that a run has makes the sentence. The error needs paired slices."""
+"""Names in words. The sentence uses the first that was measured; the error needs paired slices."""
 _UNPAIRED = {"spectral": "the best filter", "histogram": "histogram matching"}
 _ALLOWED = {"lung_dice": 0.01, "edges": 0.03}
-"""How far anatomy may fall short of what the real paired slice scores and count as unchanged."""
+"""Anatomy counts as unchanged down to this much below the score of the real paired slice."""
 READING = (
-    "Anatomy counts as unchanged where lung Dice is at most "
-    f"{_ALLOWED['lung_dice']:g}, and edge F at most {_ALLOWED['edges']:g}, below what the real "
-    "paired slice scores."
+    "Anatomy counts as unchanged if lung Dice is at most "
+    f"{_ALLOWED['lung_dice']:g} and edge F at most {_ALLOWED['edges']:g} below the score of the "
+    "real paired slice."
 )
 
 
@@ -56,7 +56,7 @@ def _where(metrics: dict, pairs: Sequence[dict], *, paired: bool) -> str:
 
 
 def _against_baselines(pairs: Sequence[dict], name: str, after: float) -> list[str]:
-    """Of the baselines without pairs the best, and the filter that is fitted on pairs."""
+    """The best baseline without pairs, and the filter fitted on pairs."""
     known = {
         method: _mean(pairs, name, method)
         for method in (*_UNPAIRED, "spectral_paired")
@@ -84,7 +84,7 @@ def _against(
 
 
 def _anatomy(pairs: Sequence[dict]) -> list[str]:
-    """Against the real paired slice; nothing is said where there is none."""
+    """Compared with the real paired slice; empty without one."""
     judged = {
         name: [pair for pair in pairs if _known(pair, name, AFTER, CEILING)] for name in _ALLOWED
     }
@@ -126,6 +126,6 @@ def _shown(value: float, name: str) -> str:
 
 
 def _compared(value: float, other: float, name: str) -> str:
-    """As the figures are shown: what rounds to the same is equal. Low is good in all of them."""
+    """Compare the rounded figures, as they are shown; lower is better in all of them."""
     first, second = (round(each, BY_NAME[name].digits) for each in (value, other))
     return "equal" if first == second else "better" if first < second else "worse"

@@ -66,7 +66,7 @@ def _distances(
     start: Mask, goal: Mask, spacing: tuple[float, float] = (1.0, 1.0)
 ) -> Float[np.ndarray, "n"]:
     """From each pixel of ``start`` to the nearest of ``goal``; masks of lines, neither empty."""
-    # A distance transform would look at every pixel of the slice.
+    # A distance transform would process every pixel of the slice.
     places = KDTree(np.argwhere(goal) * spacing, compact_nodes=False, balanced_tree=False)
     return np.asarray(places.query(np.argwhere(start) * spacing)[0])
 
@@ -86,9 +86,9 @@ class EdgeScores(NamedTuple):
     """Of the edge map of a slice against that of its source; each 1 for the same edges."""
 
     agreement: float
-    """F measure with a graded tolerance: an edge pixel that meets one of the other map exactly
-    counts 1, at one pixel's distance 1/2, at two or more nothing; precision and recall are the
-    means of these over each map."""
+    """F measure with a graded tolerance. An edge pixel counts 1 if the other map has an edge at the
+    same pixel, 1/2 at a distance of one pixel, and 0 beyond. Precision and recall are the means of
+    these over each map."""
     iou: float
     """Intersection over union, edges within ``EDGE_TOLERANCE`` counting as the same."""
     figure_of_merit: float
@@ -187,7 +187,7 @@ class Anatomy:
 
     @cached_property
     def air(self) -> Mask:
-        """``outside_air``, which is asked of a source once for all that is compared with it."""
+        """``outside_air``, computed once per source."""
         return outside_air(self.hu, self.tissue.body)
 
     @classmethod

@@ -10,7 +10,7 @@ _BASELINES = ("histogram", "spectral", "spectral_paired")
 
 
 def summary_table(metrics: dict) -> str:
-    """One row a pair, then their mean; at most 100 columns, without baselines if need be."""
+    """One row per pair, then the mean. Baselines are left out if 100 columns are not enough."""
     text = _table(metrics, baselines=True)
     return (
         text if max(map(len, text.splitlines())) <= _COLUMNS else _table(metrics, baselines=False)
@@ -76,7 +76,7 @@ def _figure(value: float) -> str:
 
 
 def short_names(names: list[str]) -> dict[str, str]:
-    """By name, the first of these that fits ``_NAME`` and keeps all apart: whole, kernel, cut."""
+    """Short form by name: whole, kernel or shortened, the first that fits and stays unique."""
     kernels = [name.rpartition(" -- ")[2] for name in names]
     cut = [_cut(name, kernel) for name, kernel in zip(names, kernels, strict=True)]
     numbered = [f"{number}: {name}"[:_NAME] for number, name in enumerate(names, start=1)]
@@ -87,7 +87,7 @@ def short_names(names: list[str]) -> dict[str, str]:
 
 
 def _cut(name: str, kernel: str) -> str:
-    """The kernel, as far as it fits, and the beginning of the scanner."""
+    """The beginning of the scanner, and as much of the kernel as fits."""
     if len(name) <= _NAME:
         return name
     tail = kernel[: _NAME - 6]

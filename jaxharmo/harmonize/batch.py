@@ -89,8 +89,8 @@ def harmonize(
 ) -> int:
     """Everything in ``source`` by every method into ``destination``; the number of results there.
 
-    What was done before is left as it is. ``origin`` replaces what headers say of the source's
-    domain; ``skip_own`` leaves out translations into it. Where several results are to be made, one
+    Finished results are left as they are. ``origin`` replaces the source's domain from the headers;
+    ``skip_own`` leaves out translations into it. Where several results are to be made, one
     that fails does not stop the others; one ``InputError`` at the end counts them.
     """
     check_apart(source, destination)

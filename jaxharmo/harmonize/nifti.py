@@ -1,7 +1,7 @@
 """A NIfTI image as a volume to harmonize; the result keeps its affine, its header and its type.
 
-The network sees slices as DICOM shows them: axial, rows from anterior to posterior, columns from
-right to left, whatever the order of the file's axes.
+Slices are given to the network in DICOM's orientation: axial, rows from anterior to posterior,
+columns from right to left, whatever the order of the file's axes.
 """
 
 import contextlib
@@ -175,7 +175,7 @@ class NiftiImage:
             raise
 
     def _mark(self, derivation: Derivation) -> str:
-        """What the header's 80 characters of free text say."""
+        """The text for the header's field of 80 characters."""
         identity = "\0".join([self.fingerprint, *derivation.identity])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         target = derivation.to.encode("ascii", "replace").decode()

@@ -25,7 +25,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 def export_translation(translator: Translator, to: str, path: Path, of: str | None = None) -> None:
     """Write the artefact to ``path``, atomically, and beside it ``path`` + ``.json`` about it.
 
-    ``of``: the domain that it starts from; models that do not need to know take slices of any.
+    ``of``: the domain of the source; models that do not need it accept slices of any domain.
     """
     if path.is_dir():
         raise InputError(f"{path}: a folder; name a file for the artefact")

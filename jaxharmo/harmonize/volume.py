@@ -1,4 +1,4 @@
-"""One volume through one method: read, translate, measure, write; nothing half-done is seen."""
+"""One volume through one method: read, translate, measure, write atomically."""
 
 import contextlib
 import dataclasses
@@ -80,7 +80,7 @@ def harmonize_volume(
 ) -> bool:
     """Translate one volume into ``destination``; False where that was done before.
 
-    ``origin``: the source's domain, in place of what its headers say. Padding and all that lies
+    ``origin``: the source's domain, instead of that from its headers. Padding and all that lies
     outside the CT scale keep their value. Raises ``InputError`` where ``destination`` holds
     something else or a slice cannot be read, ``FloatingPointError`` where the model fails.
     """
@@ -153,7 +153,7 @@ def _start(volume: Volume, method: Method, origin: str) -> str:
 
 
 def _as_seen(pixels: Pixels) -> Float[np.ndarray, "h w"]:
-    """HU as the model sees them: padding is air, as it was in training."""
+    """HU for the model: padding becomes air, as in training."""
     return np.where(pixels.padding, np.float32(SCALE[0]), pixels.hu)
 
 

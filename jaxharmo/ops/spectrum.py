@@ -15,7 +15,7 @@ def radial_power(images: Float[Array, "b h w"], bands: int) -> Float[Array, "b k
     """Mean power of each image in ``bands`` bands of spatial frequency, any unit squared.
 
     Band i of n ends at ((i + 2) / (n + 1))^1.5 of the corner of the plane of frequencies, which is
-    1/√2 per pixel: fine at low frequencies, where there is most to tell. The mean of an image is
+    1/√2 per pixel: narrow at low frequencies, where images differ most. The mean of an image is
     taken away first, and a Hann window keeps its border from counting as an edge. 23 bands need
     images of 64 pixels at least, or the first is empty, with power 0.
     """

@@ -17,7 +17,7 @@ BLUE, RED = (33, 74, 160), (172, 28, 38)
 
 
 def grey(hu: Real[np.ndarray, "h w"], window: Sequence[float]) -> UInt8[np.ndarray, "h w"]:
-    """HU in a window, in 64 greys: an eye tells no more apart in noise, and they need half."""
+    """HU in a window as 64 grey levels: in noise no more can be distinguished, and files halve."""
     low, high = window
     step = np.floor((_GREYS - 1) * np.clip((hu - low) / (high - low), 0, 1) + 0.5)
     return np.round(255 / (_GREYS - 1) * step).astype(np.uint8)

@@ -70,6 +70,6 @@ def pack(values: Int32[np.ndarray, "h w"]) -> bytes:
     # 0, -1, 1, -2, 2, … -> 0, 1, 2, 3, 4, …
     folded = np.where(residual < 0, -2 * residual - 1, 2 * residual)
     planes: UInt8[np.ndarray, "2 h w"] = np.stack([folded & 255, folded >> 8]).astype(np.uint8)
-    # Noise does not repeat itself: of what DEFLATE looks for, only runs are there to be found.
+    # Noise has no repeated strings for DEFLATE to find, only runs.
     packer = zlib.compressobj(9, strategy=zlib.Z_RLE)
     return packer.compress(planes.tobytes()) + packer.flush()

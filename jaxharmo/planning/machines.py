@@ -10,7 +10,7 @@ from jaxharmo.errors import InputError
 
 GPUS_OF_A_MACHINE = 8
 DEFAULT_GPU_SHARE = 0.75
-"""Of a GPU's memory, what JAX takes unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise
+"""Share of a GPU's memory that JAX allocates unless XLA_PYTHON_CLIENT_MEM_FRACTION is set
 (docs.jax.dev, "GPU memory allocation")."""
 _SHAPES_2D = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _SHAPES_3D = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8")

@@ -177,7 +177,7 @@ def plan_step(config: Config, machine: Machine, devices: Sequence[Any]) -> dict:
 
 
 def _needed(complaint: str) -> float | None:
-    """Bytes at least, of a compiler that found no memory; None where it does not say."""
+    """Bytes needed at least, from a compiler's error of too little memory; None if not given."""
     if used := _USED.search(complaint):
         return float(used[1]) * _UNITS[used[2]]
     one = _ALLOCATED.search(complaint)
@@ -195,12 +195,12 @@ def _of_one_step(program: Program, steps: int) -> Program:
 
 
 def warnings(compiled: float, counted: float) -> list[str]:
-    """Why the operations are not to be relied on, if so."""
+    """A warning if the two counts of operations disagree."""
     ratio = compiled / counted if counted else 1.0
     if 1 / DISAGREEMENT <= ratio <= DISAGREEMENT:
         return []
     return [
-        f"the compiled step has {ratio:.2g} times the operations that its networks ask for "
-        f"({compiled:.3g} and {counted:.3g} a device), where losses, textures and recomputation do "
-        "not count; the estimate takes the larger number"
+        f"the compiled step has {ratio:.2g} times the operations of its networks "
+        f"({compiled:.3g} and {counted:.3g} a device), not counting losses, textures and "
+        "recomputation; the estimate uses the larger number"
     ]

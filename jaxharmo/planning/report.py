@@ -34,7 +34,7 @@ def _step(figures: dict) -> Iterator[str]:
     )
     yield (
         f"a step, each device: {figures['operations']:.3g} operations "
-        f"({figures['operations_counted']:.3g} asked for), "
+        f"({figures['operations_counted']:.3g} in its networks), "
         f"{_size(figures['bytes_moved'])} moved, "
         f"{figures['kernels']:,} kernels, {figures['compute_dtype']}"
     )

@@ -18,7 +18,7 @@ _EXTRAS = {
 }
 """By the kind of a card: the package that holds its compiler, and the extra that brings it."""
 _TPU_ENVIRONMENT = {
-    # Else libtpu asks the metadata server of the cloud, with long waits, who it is.
+    # Otherwise libtpu queries the cloud's metadata server, with long waits.
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-1",
     "TPU_WORKER_HOSTNAMES": "localhost",

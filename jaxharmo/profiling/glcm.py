@@ -40,8 +40,8 @@ def profile_glcm(
     real grid read, the gradient written); ``floor_seconds`` is what the device's measured rates
     make of them (the rate of matrix products, which single operations do not reach), and
     ``floor_fraction`` the share of the step that it is. With ``compare``, ``seconds_step_matrix``
-    and ``seconds_step_dense`` tell of the same loss from the matrices, in their cheapest form and
-    as products of all weights, each from one call. ``trace`` is a folder for a profiler trace.
+    and ``seconds_step_dense`` time the same loss from the matrices, in their cheapest form and as
+    products of all weights, each from one call. ``trace`` is a folder for a profiler trace.
     """
     low, high = texture.glcm.value_range
     first, second = (

@@ -52,7 +52,7 @@ class Device(NamedTuple):
     bytes_per_second: float
     """Copying a large array; reading and writing both count."""
     flops_per_second: float
-    """Matrix product at the default precision, of float32 where not said otherwise."""
+    """Matrix product at the default precision, float32 unless noted."""
 
     def floor(self, flops: float, size: float) -> float:
         """Seconds below which a computation of so many operations and bytes cannot fall."""

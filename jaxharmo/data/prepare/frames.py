@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 """Elements of the header that are needed beside those of a single-frame image."""
-# An element of a functional group, and the one of a single-frame image that says the same.
+# Elements of functional groups, and the equivalent ones of a single-frame image.
 _SAME = {
     "FrameType": "ImageType",
     "FrameAcquisitionNumber": "AcquisitionNumber",

@@ -33,7 +33,7 @@ _COLUMNS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Label:
-    """What the CSV says of a volume."""
+    """The row of the CSV for a volume."""
 
     domain: str
     patient: str

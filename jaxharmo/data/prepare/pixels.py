@@ -57,7 +57,7 @@ class Pixels:
 def decoding(reason: str) -> Iterator[None]:
     """Within the limits of a file, whatever a decoder raises becomes ``PixelError(reason)``.
 
-    Decoders meet damaged bytes with almost anything: a panic of one in Rust is no ``Exception``.
+    Damaged bytes can raise almost anything: the panic of a decoder in Rust is no ``Exception``.
     """
     try:
         with quiet(), limited():

@@ -45,7 +45,7 @@ def read_dicom(path: Path, **options: Any) -> FileDataset:
     try:
         dataset = pydicom.dcmread(path, force=not marked, **options)
     except MemoryError:
-        # A forged length asks for more than the file has; from memory it gets what there is.
+        # A forged length is larger than the file. Reading from memory stops at the end.
         dataset = pydicom.dcmread(io.BytesIO(path.read_bytes()), force=not marked, **options)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         implicit, little = dataset.original_encoding

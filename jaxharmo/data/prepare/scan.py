@@ -63,9 +63,8 @@ def find_series(
 ) -> tuple[list[Series], list[Skipped]]:
     """The series of single-frame CT slices among ``files``, every slice once.
 
-    Derived images are taken where ``derived`` says so, what jaxharmo made where ``ours`` does. The
-    other files come with a reason. Both lists are in an order that does not depend on the order of
-    the files.
+    ``derived`` accepts derived images, ``ours`` output of jaxharmo. The other files come with a
+    reason. The order of both lists does not depend on the order of the files.
     """
     count = min(cores(), _MOST_HELPERS, -(-len(files) // FILES_A_TASK))
     with open_workers(count) as workers:

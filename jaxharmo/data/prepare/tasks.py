@@ -72,13 +72,13 @@ class TaskResult:
 
 
 def decode_slice(item: SliceFile) -> None:
-    """Read the pixels of one slice for nothing but to see whether that ends the process."""
+    """Read the pixels of one slice only to test whether its decoder ends the process."""
     for _ in read_slices([item]):
         pass
 
 
 def write_task(task: Task, folder: Path, config: PrepareConfig) -> TaskResult:
-    """Write ``task`` below ``folder``; its result file appears last and says that all is there."""
+    """Write ``task`` below ``folder``; its result file is written last and marks it as complete."""
     try:
         return _write_task(task, folder, config)
     except OSError as error:

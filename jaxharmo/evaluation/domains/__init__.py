@@ -1,7 +1,7 @@
 """Which acquisition factors move texture, and which domains to train on.
 
-``study_domains`` measures radiomic features of a shard set, asks of every factor that the manifest
-tells of how much of their variance it explains, and proposes domains.
+``study_domains`` measures radiomic features of a shard set. For every factor in the manifest it
+reports how much of their variance the factor explains, and it proposes domains.
 """
 
 import csv
@@ -71,8 +71,8 @@ def study_domains(
 ) -> Study:
     """Study a shard set and write CSVs, ``domains.json``, ``components.png``, ``report.html``.
 
-    Raises ``InputError`` where settings make no sense, the set holds one domain only, tells nothing
-    of its acquisitions, or shows too little of the region.
+    Raises ``InputError`` for settings out of range, and for a set that has only one domain, no
+    record of its acquisitions, or too little of the region.
     """
     config = config or StudyConfig()
     if config.slices < 0 or config.min_patients < 1 or not config.bin_width > 0:
@@ -84,7 +84,7 @@ def study_domains(
         raise InputError(f"{shards}: holds one domain; there is nothing to compare")
     if not manifest.series:
         raise InputError(
-            f"{shards}: its dataset.json does not say how series were acquired; prepare it again"
+            f"{shards}: its dataset.json does not record how series were acquired; prepare it again"
         )
     make_folder(output)
     units = measure_units(

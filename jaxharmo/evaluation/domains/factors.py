@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxharmo.data.manifest import Acquisition
 
-UNKNOWN = "not told"
+UNKNOWN = "not given"
 MAX_LEVELS = 6
 """Of a numeric factor; more distinct values are cut into thirds."""
 

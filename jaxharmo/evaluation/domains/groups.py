@@ -136,9 +136,9 @@ def propose(manifest: Manifest, units: Units, pairs: Sequence[dict], min_patient
 
 
 def _alike(pair: dict) -> bool:
-    """No difference in sight, among patients enough to see one.
+    """Whether no difference was found, with enough patients to find one.
 
-    That q is high is not enough: with few patients it always is.
+    A high q alone is no evidence: with few patients it is always high.
     """
     seen = min(pair["patients_a"], pair["patients_b"]) >= ENOUGH
     return seen and pair["p"] >= SIGNIFICANCE and pair["effect"] < TOLERANCE

@@ -221,14 +221,14 @@ chance). R² is that of a PERMANOVA; chance is the mean R² of permuted labels. 
 whole patient or, where a patient has several levels, within the patient.</dd>
 <dt>In pairs</dt><dd>Share of the variance that the factor explains between reconstructions of the
 same acquisitions, where nothing else differs.</dd>
-<dt>Beyond the others</dt><dd>Share that is left to the factor when all other factors are known; 0
-where one of them settles it.</dd>
-<dt>AUC</dt><dd>Area under the ROC curve of a logistic regression that tells the levels, one against
-the rest, in patients it has not seen; 0.5 is guessing.</dd>
-<dt>Features that differ</dt><dd>Kruskal–Wallis test of every feature, a row a patient and level, at
-a false discovery rate of 5 %. Where a patient has several levels it is cautious.</dd>
-<dt>Confounding</dt><dd>A factor whose groups are those of another, or which another settles, may
-owe its effect to the other. Nothing but data in which the two vary apart can tell.</dd>
+<dt>Beyond the others</dt><dd>Share that the factor explains in addition to all other factors; 0
+where one of them determines it.</dd>
+<dt>AUC</dt><dd>Area under the ROC curve of a logistic regression of the levels, one against the
+rest, in patients that it was not fitted on; 0.5 is chance.</dd>
+<dt>Features that differ</dt><dd>Kruskal–Wallis test of every feature, with one row per patient and
+level, at a false discovery rate of 5 %. It is conservative where a patient has several levels.</dd>
+<dt>Confounding</dt><dd>A factor whose groups are those of another, or which another determines, may
+owe its effect to the other. Only data in which the two vary separately can show which it is.</dd>
 </dl>"""
 
 _PAGE = """<!doctype html>

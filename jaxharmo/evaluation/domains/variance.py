@@ -27,12 +27,12 @@ MIN_PATIENTS = 2
 NOT_JUDGED = "too few patients per level to separate the factor from the patients"
 NAN = float("nan")
 _KERNEL_AND_CLASS = ("kernel", "convolution class")
-"""What the class explains, the kernel explains, too."""
+"""The kernel explains whatever its class explains."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What one factor does to texture; NaN where it cannot be said."""
+    """The effect of one factor on texture; NaN where it cannot be estimated."""
 
     factor: str
     levels: int
@@ -52,7 +52,7 @@ class Effect:
     beyond: float
     """Share that all other factors together leave to this one."""
     auc: float
-    """Of a classifier of the levels, in patients it has not seen."""
+    """Of a classifier of the levels, in patients that it was not fitted on."""
     features_differ: float
     """Share of the features that differ (Kruskal-Wallis, false discovery rate)."""
     same_as: tuple[str, ...]
@@ -64,14 +64,14 @@ class Effect:
 
     @property
     def judged(self) -> bool:
-        """Whether anything can be said of it."""
+        """Whether the effect could be estimated."""
         return math.isfinite(self.effect)
 
 
 def rank_factors(units: Units, factors: Sequence[Factor]) -> list[Effect]:
-    """Effects, largest first; those of which nothing can be said come last and have no rank.
+    """Effects, largest first; those that cannot be estimated come last and have no rank.
 
-    Factors with the very same groups share a rank.
+    Factors with the same groups share a rank.
     """
     varied = [factor for factor in factors if len(factor.kinds) > 1]
     effects = [_effect(units, factor, varied) for factor in varied]

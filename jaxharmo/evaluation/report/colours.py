@@ -19,12 +19,12 @@ _COLOURS = {
 
 
 def colour(method: str) -> str:
-    """Colour of a method; further guidances of the model share its second."""
+    """Colour of a method; from the second on, all guidances of the model have the same."""
     return _COLOURS.get(method, _COLOURS["after_2"])
 
 
 def legend(titles: Mapping[str, str]) -> str:
-    """The methods with their colours, by their titles."""
+    """The titles of the methods beside their colours."""
     items = "".join(
         f'<li><i style="background:{colour(name)}"></i>{html.escape(title)}</li>'
         for name, title in titles.items()

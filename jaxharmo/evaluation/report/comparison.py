@@ -14,18 +14,18 @@ _SHOWN = 0.05
 
 
 def comparison_report(runs: Sequence[tuple[str, dict]], rows: Sequence[dict]) -> str:
-    """The page; runs by name with their metrics, and the rows of comparison.csv."""
+    """The page, from runs as (name, metrics) and the rows of comparison.csv."""
     names = ", ".join(html.escape(name) for name, _ in runs)
     return page(
         "jaxharmo comparison",
         f"""<h1>Comparison of {names}</h1>
 <section><h2>Figures of all runs</h2>
-<p>The model of each run, latent-guided where it was; bold is nearest to its goal.</p>
+<p>The model of each run, guided by latents if it was evaluated so. Bold: nearest to the goal.</p>
 {_side_by_side(runs)}</section>
 <section><h2>Tests paired by slice</h2>
-<p>Difference of the distances to the goal, second run minus first: negative (green where q &lt;
-0.05) means that the second is nearer. Intervals and p by patient: slices of one patient are not
-independent, and p cannot fall below 2 / 2^patients. q is p adjusted for all rows.</p>
+<p>Difference of the distances to the goal, second run minus first. Negative means that the second
+run is nearer (green if q &lt; 0.05). Intervals and p are by patient, because slices of one patient
+are not independent; p cannot fall below 2 / 2^patients. q is p adjusted for all rows.</p>
 {_tests(rows)}</section>""",
     )
 

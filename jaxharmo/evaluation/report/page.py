@@ -57,11 +57,12 @@ def html_report(metrics: dict, pairs: Sequence[PairResult]) -> str:
 
 
 def _key() -> str:
-    """What arrows, brackets and colours in the table mean."""
+    """Legend of the arrows, brackets and colours in the table."""
     return f"""<ul class="legend">
 <li><b>a → b</b> the source as it is → the model's translation, against the target domain</li>
-<li><b>[ ]</b> the best baseline; ComBat, which makes no image</li>
-<li><b>( )</b> the ceiling: what the real paired slice scores; or the target domain's value</li>
+<li><b>[ ]</b> the best baseline; ComBat, which corrects features and makes no image</li>
+<li><b>( )</b> the ceiling, which is the score of the real paired slice; or the value of the target
+domain</li>
 <li><i class="better"></i> nearer to the target than the source was</li>
 <li><i class="worse"></i> farther from it</li></ul>
 <p>Comparisons with the source (edges, Dice, shift) should match their ceiling, not exceed it.
@@ -90,12 +91,13 @@ def _reading(metrics: dict) -> str:
     where = "lung" if radiomics["roi"] == "lung" else "body (not every domain shows lung)"
     engine = "pyradiomics" if radiomics["engine"] == "pyradiomics" else "the native engine"
     methods = "".join(f"<li>{html.escape(name)}</li>" for name in metrics["methods"].values())
-    return f"""<p>All methods make slices from the same sources and go through the same measures:
-</p><ul>{methods}</ul>
-<p>Deep features see tiles of {metrics["tile"]} pixels at native spacing, HU mapped from the
-fixed window {_range(metrics["window_hu"])}; nothing is rescaled by image. {radiomics["features"]}
-radiomic features are measured in the {where} by {engine}, bins of {radiomics["bin_width_hu"]:g} HU.
-Intervals are 95 %, by resampling patients; a dash means that a figure has no meaning there.</p>
+    return f"""<p>All methods translate the same slices and are scored by the same measures:</p>
+<ul>{methods}</ul>
+<p>Deep features are computed on tiles of {metrics["tile"]} pixels at native spacing, from HU in the
+fixed window {_range(metrics["window_hu"])}; no image is scaled by its own range.
+{radiomics["features"]} radiomic features are measured in the {where} by {engine}, with bins of
+{radiomics["bin_width_hu"]:g} HU. Intervals are 95 %, by resampling patients. A dash means that the
+figure is not defined for the method.</p>
 {tables.legend(lambda figure: True, metrics)}"""
 
 
@@ -120,28 +122,28 @@ def _pair(
 {_colours(titles)}
 <h3>Against the truth</h3>{_truth(summary, titles, group)}
 <h3>Deep features</h3>
-<p>Lower is nearer to the target domain. The dashed line is what two halves of the real target
-domain score against each other: below it a difference is chance.</p>
+<p>Lower is nearer to the target domain. The dashed line is the distance between two halves of the
+real target domain. A distance below it can be chance.</p>
 {_dots(metrics, summary, titles, ("fd_lite0_texture", "fd_lite0_semantic", "fid"))}
 {group("deep")}
 <h3>Radiomics</h3>
-<p>“Aligned” by a test that finds no difference flatters small samples; equivalence (TOST) is shown
-only where it holds. ComBat moves features alone and makes no image.</p>
+<p>A feature is “aligned” if a test finds no difference, which is easy in small samples. Equivalence
+(TOST) is stricter: it has to be shown. ComBat corrects features only and makes no image.</p>
 {_dots(metrics, summary, titles, ("radiomics_median_abs_g", "frechet_radiomics"))}
 {group("radiomics")}
 {_moved(pair)}
 <h3>Texture</h3>
-<p>First: contrast of grey levels at four angles and distances, translated against target, percent;
-white is no difference. Then power by frequency: a good translation lies on the dashed line of the
-target.</p>
+<p>The first plot shows GLCM contrast at four angles and four distances: translation against target,
+in percent; white means no difference. The others show power by frequency. The curve of a good
+translation lies on the dashed line, the target domain.</p>
 {_texture(pair, titles)}
 {group("texture")}
 <h3>Anatomy</h3>
-<p>Each slice against its source. A perfect translation scores what the real paired slice scores
-(last row), since a kernel itself moves edges and noise; higher is not better.</p>
+<p>Each translation is compared with its source. The goal is the score of the real paired slice
+(last row), not the highest score, because a kernel itself changes edges and noise.</p>
 {group("structure")}
 <h3>Emphysema</h3>
-<p>Densities that clinicians read; they should become those of the target domain.</p>
+<p>Density measures of emphysema. They should match those of the target domain.</p>
 {group("density")}
 </details>"""
 
@@ -150,14 +152,15 @@ def _truth(summary: dict, titles: dict[str, str], group) -> str:
     rmse = summary["scores"].get("rmse_hu", {})
     before = rmse.get(BEFORE)
     if not before:
-        return "<p>No slice of this pair has a real twin; only distributions can be compared.</p>"
+        return "<p>No slice of this pair is paired, so only distributions can be compared.</p>"
     cut = [
         f"{html.escape(titles[name])} {100 * (1 - value / before):.0f} %".replace("-", "−")
         for name, value in rmse.items()
         if name not in (BEFORE, CEILING) and value is not None
     ]
     return (
-        f"<p>Cut of the RMSE against the paired real slice: {'; '.join(cut)}.</p>{group('truth')}"
+        f"<p>Reduction of the RMSE against the paired real slice: {'; '.join(cut)}.</p>"
+        f"{group('truth')}"
     )
 
 
@@ -203,7 +206,7 @@ def _moved(pair: PairResult) -> str:
         return ""
     names = [pair.names[index] for index in order]
     plot = plots.change_plot(
-        f"The {len(order)} features that moved most",
+        f"The {len(order)} features that changed most",
         names,
         before[order].tolist(),
         after[order].tolist(),
@@ -256,10 +259,10 @@ def _limits(metrics: dict) -> str:
     notes = [
         "For research. Not a medical device: translated slices are not for diagnosis.",
         "FD-Lite0 is not the FID: its features are those of EfficientNet-Lite0.",
-        f"{COMBAT.capitalize()} and the paired filter see what the model does not: ComBat the very "
-        "features it is judged on, the filter paired slices.",
-        "Domains of different patients differ in anatomy too; only figures against paired truth "
-        "are free of that.",
+        f"{COMBAT.capitalize()} and the paired filter use data that the model does not use: ComBat "
+        "the features that are scored, the filter paired slices.",
+        "Domains of different patients also differ in anatomy. Only figures against paired slices "
+        "are free of this.",
     ]
     for features, name in ((64, "texture"), (1280, "semantic")):
         note = bias_note(tiles, features)

@@ -1,4 +1,4 @@
-"""Still pictures of one slice: what it was, what became of it, what it should be."""
+"""Still pictures of one slice: source, translation, target."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from jaxharmo.pages.pictures import difference, figure, grey, lossless
 from jaxharmo.pages.viewer import LUNG
 
 DIFFERENCE = 150.0
-"""HU at which blue and red are full."""
+"""Difference at full blue or red, HU."""
 PATCH = 96
 """Side of a patch, pixels."""
 _MARGIN = 4
@@ -71,7 +71,7 @@ def _strip(figures: Sequence[str]) -> str:
 
 
 def _cut(hu: np.ndarray, box: tuple[slice, slice], fits: bool) -> np.ndarray:
-    """A slice of another shape has no such box."""
+    """The crop to ``box``, or the whole slice if its shape is another."""
     if fits and box[0].stop <= hu.shape[0] and box[1].stop <= hu.shape[1]:
         return hu[box]
     return hu

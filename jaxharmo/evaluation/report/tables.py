@@ -20,7 +20,7 @@ HEADLINES = (
     "shift_hu_lung",
     "laa950",
 )
-"""Of the verdict, as far as a run has them."""
+"""Columns of the first table; those that a run has not measured are left out."""
 _SHORT = {
     "histogram": "histogram",
     "spectral": "spectral",
@@ -31,7 +31,7 @@ _MOST_COLUMNS = 9
 
 
 def verdict(metrics: dict) -> str:
-    """A row a pair: before → after, best baseline, ceiling."""
+    """One row per pair: before → after, best baseline, ceiling."""
     names = [name for name in HEADLINES if name in metrics["mean"]]
     short = short_names([domain["name"] for domain in metrics["domains"]])
     rows = []
@@ -54,9 +54,9 @@ def verdict(metrics: dict) -> str:
 def methods_table(
     pair: dict, titles: dict[str, str], models: Sequence[str], keep: Callable[[Metric], bool]
 ) -> str:
-    """A row a method, a column a figure; intervals over patients below their value.
+    """One row per method, one column per figure; below a value, its interval over patients.
 
-    Figures that are too many for one table side by side are in several, one below another.
+    Figures that do not fit side by side continue in another table below.
     """
     figures = [each for each in METRICS if keep(each) and _known(pair["scores"].get(each.name))]
     count = -(-len(figures) // _MOST_COLUMNS)
@@ -86,7 +86,7 @@ def _methods_table(
 
 
 def legend(keep: Callable[[Metric], bool], metrics: dict) -> str:
-    """What each column says."""
+    """What each column means."""
     items = "".join(
         f"<div><dt>{html.escape(each.title)}</dt><dd>{html.escape(each.reading)}.</dd></div>"
         for each in METRICS
@@ -137,7 +137,7 @@ def _verdict_cell(figure: Metric, methods: dict, real: dict) -> Cell:
         return Cell(f"{number(after, figure.digits)}{notes}")
     ends = [number(value, figure.digits) for value in (before, after)]
     shown = " → ".join(ends)
-    # A change that does not show in the figures is none.
+    # A change that rounding hides is not coloured.
     nearer = None if before is None or len(set(ends)) < 2 else gain(figure, before, after, goal)
     kind = "" if not nearer or nearer != nearer else "better" if nearer > 0 else "worse"
     return Cell(f"{shown}{notes}", kind)

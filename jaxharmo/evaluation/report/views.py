@@ -10,14 +10,14 @@ from jaxharmo.pages.slices import SliceStore
 from jaxharmo.pages.viewer import Layer, Window, viewer
 
 RESOLUTION = 2
-"""HU: a grey of the narrowest preset is 1.6 HU, and noise hides the difference."""
+"""Step of the stored HU. A grey level of the narrowest preset is 1.6 HU; noise hides the rest."""
 _PIXELS = 2_000_000
-"""In all slices that are shown of all pairs of domains, before they are cut to the body."""
+"""Total of all slices in a page, before they are cropped to the body."""
 _FEWEST, _MOST = 2, 12
 
 
 def shown_slices(source: DomainSlices, directions: int) -> list[int]:
-    """Numbers of the slices that the viewer shows of a source, where there are so many pairs."""
+    """Numbers of the source slices in a viewer; the more ``directions``, the fewer."""
     rows, columns = source.shapes[source.chosen[0]]
     count = min(max(_PIXELS // (directions * rows * columns), _FEWEST), _MOST)
     picked = spread(len(source.chosen), min(count, len(source.chosen)))

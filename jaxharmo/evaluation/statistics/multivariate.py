@@ -140,8 +140,8 @@ def domain_auc(
     """How well a logistic regression distinguishes domains in unseen patients.
 
     Area under the ROC curve, each domain against the rest, averaged over stratified folds of whole
-    patients and then over domains: 1 where domains are told apart, 0.5 where they are alike. There
-    are as many folds as the scarcest domain has patients, ``folds`` at most; NaN for one patient.
+    patients and then over domains: 1 if domains can be separated, 0.5 if they are alike. There are
+    as many folds as the scarcest domain has patients, ``folds`` at most; NaN for one patient.
     Rows with a value that is not finite, and features without spread, are left out.
     """
     kept, table = _table(rows)
@@ -158,7 +158,7 @@ def domain_auc(
             continue
         model = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky"))
         with warnings.catch_warnings():
-            # Equal domains have the optimum where it starts: it cannot go on, and says so.
+            # For equal domains the start is the optimum, and the line search warns.
             warnings.filterwarnings("ignore", "Line search of Newton", ConvergenceWarning)
             model.fit(table[train], label[train])
         scores = model.predict_proba(table[test])

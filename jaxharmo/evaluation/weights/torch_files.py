@@ -1,4 +1,4 @@
-"""State dicts in PyTorch's file formats, read without PyTorch and without running what they say.
+"""State dicts in PyTorch's file formats, read without PyTorch and without running code.
 
 The legacy format holds three header pickles, the pickled state dict, the pickled list of storage
 keys, then for each storage its 8-byte count and raw bytes. The zip format holds the pickled state
@@ -42,7 +42,7 @@ def read_tensors(path: Path, sha256: str, mend: str) -> dict[str, np.ndarray]:
 def parse_tensors(content: bytes) -> dict[str, np.ndarray]:
     """The state dict in the bytes of a file of either format.
 
-    ``pickle.UnpicklingError`` where the pickle asks for anything but tensors in a dict.
+    Raises ``pickle.UnpicklingError`` if the pickle holds anything but tensors in a dict.
     """
     stream = io.BytesIO(content)
     return _parse_zip(stream) if zipfile.is_zipfile(stream) else _parse_legacy(io.BytesIO(content))
@@ -74,7 +74,7 @@ def _parse_zip(stream: io.BytesIO) -> dict[str, np.ndarray]:
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Builds numpy views of storages that are filled later; knows three kinds of names only."""
+    """Builds numpy views of storages that are filled later; accepts only three kinds of names."""
 
     def __init__(self, stream: io.BytesIO):
         super().__init__(stream)
