@@ -54,8 +54,8 @@ def get_config() -> Config:
             histogram=1.0,
         ),
         optim=OptimConfig(
-            learning_rate=3e-3,
-            mapping_learning_rate=3e-3,
+            learning_rate=6e-3,
+            mapping_learning_rate=6e-3,
             cosine_steps=1200,
             weight_decay=0.0,
             ema=0.99,

@@ -2,14 +2,14 @@
 
     python train.py --config configs/lidc.py --data SHARDS --workdir runs/lidc
 
-Networks and losses of ``configs/doses.py``, 512×512, batch 8, 20,000 steps. Not yet trained to the
+Networks and losses of ``configs/demo.py``, 512×512, batch 8, 20,000 steps. Not yet trained to the
 end by us, so there is no result to expect; ``jaxharmo plan --config lidc --on MACHINE`` says what a
 step takes.
 """
 
 import dataclasses
 
-import doses
+import demo
 
 from jaxharmo.config import Config
 
@@ -18,7 +18,7 @@ STEPS = 20_000
 
 def get_config() -> Config:
     """The config, for all domains of the shards."""
-    config = doses.get_config()
+    config = demo.get_config()
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, crop=512, crop_position="center"),

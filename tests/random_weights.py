@@ -21,7 +21,7 @@ def random_weights(config, seed=0, last=1.0):
     generator = weights["generator"]
     if "fine" in generator:
         # Gains are exponentials of what comes out.
-        finals = [generator[name] for name in ("fine", "diagonal", "coarse", "offset")]
+        finals = [generator[name] for name in ("fine", "coarse", "offset")]
         finals += [generator.get("residual", {}).get("correction", {})]
         last /= 20
     else:

@@ -9,6 +9,7 @@ gradient is that of the translations of the batch alone.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -29,6 +30,8 @@ _LEAST_NOISE = 1e-2
 """Variance of a change of a logarithm; a cell is not trusted beyond 10 %."""
 _LEAST_RECENT = 0.3
 """Count of changes of a pair, below which their mean is too old to compare with."""
+_LARGEST_SHARE = 0.999
+"""Of rounding in the power of a cell."""
 _LEAST_SHARE = 0.005
 """Of an image at a level; below it, levels count less."""
 
@@ -46,6 +49,8 @@ class Descriptor:
     """Cells are shares that add up to 1: a gap counts as a part of the mean share of both domains,
     and only between kernels of one scanner, because shares depend on anatomy more than on kernels.
     """
+    rounding: float = -math.inf
+    """What a cell, a logarithm, would be of nothing but the rounding to whole HU."""
 
 
 @jax.tree_util.register_dataclass
@@ -97,12 +102,18 @@ class Memory:
         """How the domains of each pair differ, m_t - m_s."""
         return self.mean[None] - self.mean[:, None]
 
-    def variance(self, same_scanner: Float[Array, "k k"]) -> Float[Array, "k k f"]:
+    def variance(
+        self, same_scanner: Float[Array, "k k"], rounding: float
+    ) -> Float[Array, "k k f"]:
         """Of the gap of each pair.
 
-        Kernels of one scanner show the same patients; scanners differ by those they show.
+        Kernels of one scanner show the same patients; scanners differ by those they show. Rounding
+        errors of a source are enlarged with it, but are no part of how domains differ: where they
+        are the share q of the source's power, the gap is off by log(1 - q).
         """
-        return self.change_noise + (1 - same_scanner[..., None]) * self.anatomy
+        share = jnp.minimum(jnp.exp(rounding - self.mean), _LARGEST_SHARE)
+        enlarged = jnp.square(jnp.log1p(-share))[:, None]
+        return self.change_noise + enlarged + (1 - same_scanner[..., None]) * self.anatomy
 
 
 @jax.tree_util.register_dataclass
@@ -236,5 +247,5 @@ def change_loss(
     found = of_pairs(gap)
     described = descriptor.describe(translation)
     cells = jnp.square(found) / 2 + found * (described - jax.lax.stop_gradient(described))
-    gaps = Gaps(cells, of_pairs(memory.variance(same_scanner)), of_pairs(memory.wanted))
+    gaps = Gaps(cells, of_pairs(memory.variance(same_scanner, descriptor.rounding)), of_pairs(memory.wanted))
     return aggregate(gaps).mean(), jnp.sqrt(jnp.square(found).mean())

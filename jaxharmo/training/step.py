@@ -55,7 +55,7 @@ def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> Tr
     def train_step(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, Metrics]:
         inputs = prepare_inputs(state.step, batch, config)
         params, opt_state, metrics = state.params, state.opt_state, {}
-        # The fakes are those of the first update, so this costs no pass of the generator.
+        # The first update of the generator makes the same translations: no pass of it more.
         changes = remember_changes(state.changes, params, inputs.examples, networks, config)
         inputs = inputs._replace(changes=changes)
         for name, update in updates.items():

@@ -103,6 +103,17 @@ class Update:
         return self._translate(self.examples.source, self.styles.target, self.styles.source)
 
     @cached_property
+    def between_means(self) -> Images:
+        """The sources from the mean style of their domain to that of the target domain.
+
+        They keep their dose. A dose that a style draws changes an image's noise by more than
+        domains differ, and would hide by how much that is.
+        """
+        if not self.config.model.latent_dim:
+            return self.fake
+        return _between_means(self.networks, self.params, self.examples)
+
+    @cached_property
     def reconstruction(self) -> Images:
         """The fakes in the style of their sources."""
         return self._translate(self.fake, self.styles.source, self.styles.target)
@@ -114,6 +125,12 @@ class Update:
 
     def _translate(self, images: Images, to: Style, of: Style) -> Images:
         return self.networks.translate(self.params, images, to, of)
+
+
+def _between_means(networks: Networks, params: Params, examples: Examples) -> Images:
+    style = partial(networks.mapped_style, params, jnp.zeros_like(examples.latents[0]))
+    to, of = style(examples.target_domain), style(examples.source_domain)
+    return networks.translate(params, examples.source, to=to, of=of)
 
 
 def _adversarial(update: Update) -> Found:
@@ -181,9 +198,9 @@ def _published_texture(update: Update) -> Found:
 
 def _changes(name: str, update: Update) -> Found:
     config, examples = update.config, update.examples
-    descriptor = DESCRIPTORS[name](config.texture)
+    descriptor = DESCRIPTORS[name](config)
     loss, gap = change_loss(
-        in_whole_hu(update.fake, config.data.window),
+        in_whole_hu(update.between_means, config.data.window),
         examples.source_domain,
         examples.target_domain,
         update.changes[name],
@@ -233,7 +250,7 @@ def remembered(config: Config) -> tuple[str, ...]:
 def empty_changes(config: Config) -> Changes:
     """Before the first step."""
     return {
-        name: Memory.empty(len(config.data.domains), DESCRIPTORS[name](config.texture).cells)
+        name: Memory.empty(len(config.data.domains), DESCRIPTORS[name](config).cells)
         for name in remembered(config)
     }
 
@@ -241,20 +258,17 @@ def empty_changes(config: Config) -> Changes:
 def remember_changes(
     changes: Changes, params: Params, examples: Examples, networks: Networks, config: Config
 ) -> Changes:
-    """The running sums with a batch and its translations by the first guide added."""
-    first, *_ = build_guides(networks, config).values()
-    styles = first(params, examples)
-    fake = networks.translate(params, examples.source, to=styles.target, of=styles.source)
-    fake = in_whole_hu(fake, config.data.window)
+    """The running sums with a batch and its translations between mean styles added."""
+    translation = in_whole_hu(_between_means(networks, params, examples), config.data.window)
     return {
         name: remember(
             memory,
-            DESCRIPTORS[name](config.texture),
+            DESCRIPTORS[name](config),
             examples.source,
             examples.source_domain,
             examples.references,
             examples.target_domain,
-            fake,
+            translation,
         )
         for name, memory in changes.items()
     }

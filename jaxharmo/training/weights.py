@@ -24,23 +24,27 @@ def measured_weights(changes: Changes, config: Config) -> CellWeights:
     together = same_scanner(config)
     found: CellWeights = {}
     for name, memory in changes.items():
-        aggregation = DESCRIPTORS[name](config.texture).aggregation
-        weights = _mean_weights(memory, together, aggregation) if aggregation in WEIGHTS else None
-        if weights is not None and np.any(weights):
+        descriptor = DESCRIPTORS[name](config)
+        if descriptor.aggregation not in WEIGHTS:
+            continue
+        variance = memory.variance(together, descriptor.rounding)
+        weights = _mean_weights(memory, variance, descriptor.aggregation)
+        if np.any(weights):
             found[name] = np.asarray(weights) * weights.size
     return found
 
 
 @partial(jax.jit, static_argnames="aggregation")
 def _mean_weights(
-    memory: Memory, together: Float[Array, "k k"], aggregation: str
+    memory: Memory, variance: Float[Array, "k k f"], aggregation: str
 ) -> Float[Array, "f"]:
     """All 0 where no pair was translated."""
-    pairs = len(together) ** 2
-    variance = memory.variance(together).reshape(pairs, -1)
+    domains = len(variance)
+    pairs = domains**2
+    variance = variance.reshape(pairs, -1)
     weights = WEIGHTS[aggregation](
         Gaps(jnp.zeros_like(variance), variance, memory.wanted.reshape(pairs, -1))
     )
-    seen = (memory.change_count > 0) & ~jnp.eye(len(together), dtype=bool)
+    seen = (memory.change_count > 0) & ~jnp.eye(domains, dtype=bool)
     share = seen.reshape(pairs, 1) / jnp.maximum(seen.sum(), 1)
     return (share * weights).sum(0)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxharmo.config import TextureConfig
+from jaxharmo.config import Config, DataConfig, TextureConfig
 from jaxharmo.losses.changes import (
     AGGREGATIONS,
     Gaps,
@@ -26,8 +26,12 @@ from jaxharmo.runtime import make_mesh, to_global
 
 SIDE, BATCH = 64, 16
 SAME = jnp.ones((2, 2))
-CONFIG = TextureConfig(
-    glcm=GlcmConfig(levels=64), features=("contrast", "correlation"), resolutions=3
+WINDOW = (-1024.0, 1500.0)
+CONFIG = Config(
+    data=DataConfig(window=WINDOW),
+    texture=TextureConfig(
+        glcm=GlcmConfig(levels=64), features=("contrast", "correlation"), resolutions=3
+    ),
 )
 TABLE = {name: make(CONFIG) for name, make in DESCRIPTORS.items()}
 
@@ -94,7 +98,7 @@ def test_texture_is_the_features_of_every_band():
     images = noise(0)
     cells = TABLE["texture"].describe(images).reshape(BATCH, 3, 2, 16)
     for number, band in enumerate(pyramid(images, 3)):
-        found = glcm_features(band[..., 0], CONFIG.glcm, CONFIG.features)
+        found = glcm_features(band[..., 0], CONFIG.texture.glcm, CONFIG.texture.features)
         np.testing.assert_allclose(cells[:, number, 0], np.log(found["contrast"]), atol=1e-2)
         # It has a sign, so a logarithm it has not.
         np.testing.assert_allclose(cells[:, number, 1], found["correlation"], atol=1e-5)
@@ -259,3 +263,18 @@ def test_a_batch_on_eight_devices_needs_sums_alone(name):
         strict=True,
     ):
         np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-6)
+
+
+def test_cells_of_rounding_alone_have_no_weight():
+    """Noise of a soft kernel that falls below the rounding, whose variance is 1/12 HU²."""
+    unit = 2 / (WINDOW[1] - WINDOW[0])
+    power = unit**2 / 12 * np.array([1e4, 4.0, 1.0, 0.5])
+    memory = Memory.empty(2, 4)
+    memory = dataclasses.replace(memory, real=jnp.log(power)[None].repeat(2, 0))
+    memory = dataclasses.replace(memory, real_count=jnp.ones(2))
+    variance = memory.variance(SAME, TABLE["spectrum"].rounding)[0, 1]
+    np.testing.assert_allclose(variance[:2], np.log1p([-1e-4, -0.25]) ** 2, rtol=1e-3, atol=1e-7)
+    weights = noise_weights(Gaps(jnp.zeros((1, 4)), variance[None], jnp.zeros((1, 4))))[0]
+    assert weights[0] > 0.5
+    assert weights[2:].max() < 0.001 * weights[0]
+    assert not np.any(memory.variance(SAME, TABLE["texture"].rounding))

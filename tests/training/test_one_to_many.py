@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from jaxharmo.data.phantom import PhantomConfig, make_phantom
+from jaxharmo.data.manifest import read_manifest
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.ops.intensity import normalize
 from jaxharmo.ops.noise import soft_tissue_noise
@@ -22,15 +22,15 @@ DRAWS = 4
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The translator of ``configs/doses.py``; HU of the test patients by domain and patient."""
-    workdir, shards = (tmp_path_factory.mktemp(name) for name in ("run", "shards"))
-    manifest = make_phantom(shards, PhantomConfig(doses=(1.0, 0.5, 2.0, 0.7, 1.4)))
+    """The translator of the demo; HU of the test patients by domain and patient."""
+    workdir = tmp_path_factory.mktemp("run")
     # Tests compile quickly for eight devices; a long training needs neither.
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    command = ["train", "--config", "doses", "--data", shards, "--workdir", workdir]
-    subprocess.run([sys.executable, "-m", "jaxharmo", *command], env=environment, check=True)
+    command = [sys.executable, "-m", "jaxharmo", "train", "--workdir", workdir]
+    subprocess.run(command, env=environment, check=True)
+    shards = workdir / "phantom"
     patients = {}
-    for domain in manifest.domains:
+    for domain in read_manifest(shards).domains:
         for item in SliceSource(shards, "test", domain):
             of_domain = patients.setdefault(domain.name, {})
             of_domain.setdefault(item.header.patient, []).append(item.pixels.astype(np.float32))

@@ -50,7 +50,7 @@ class PhantomConfig:
     pairing: Literal["all", "scanner", "none"] = "all"
     """A patient is in all domains, in those of one scanner, or in one, the next patient in the
     next; kernels of one scanner are reconstructions of one acquisition."""
-    doses: tuple[float, ...] = (1.0,)
+    doses: tuple[float, ...] = (1.0, 0.5, 2.0, 0.7, 1.4)
     """Factors of the scanner's exposure, the patients' in turn: noise goes by their square root."""
     kvps: tuple[float, ...] = (120.0,)
     """Tube voltages to draw a patient's from; a label that the pixels do not depend on."""
