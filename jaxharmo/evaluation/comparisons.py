@@ -30,7 +30,7 @@ def compare_slice(
         errors = {
             "rmse_hu": _root_mean_square(difference),
             "rmse_lung_hu": _root_mean_square(difference[source.tissue.lung]),
-            "ssim_truth": similarity(truth.hu, made.hu, window),
+            "ssim_truth": similarity(truth, made, window),
         }
     return errors | compare_anatomy(source, made, spacing, window)
 

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 from scipy.spatial import KDTree
-from skimage import feature, metrics
+from skimage import feature
 
-from jaxharmo.ops.tissue import Image, Mask, Tissue, segment
+from jaxharmo.ops.tissue import Image, Mask, Tissue, near, segment
 
 EDGE_SCALE = 2.0
 """Width of the Gaussian before edges are sought, pixels; noise of sharp kernels is below it."""
@@ -29,6 +29,8 @@ _AIR = -900.0
 """HU below which what lies outside the body is air, not the couch."""
 _AIR_MARGIN = 5
 """Pixels from the body, whose border every kernel spreads."""
+_LOCAL = 7
+"""Side of the window of the structural similarity, pixels."""
 
 
 def dice(a: Mask, b: Mask) -> float:
@@ -51,9 +53,7 @@ def hausdorff95(a: Mask, b: Mask, spacing: tuple[float, float]) -> float:
     """
     if not a.any() or not b.any():
         return math.nan
-    first, second = (
-        mask & ~np.asarray(ndimage.binary_erosion(mask, border_value=1), bool) for mask in (a, b)
-    )
+    first, second = _border(a), _border(b)
     if not first.any() or not second.any():
         return 0.0 if (a == b).all() else math.nan
     return max(
@@ -62,13 +62,22 @@ def hausdorff95(a: Mask, b: Mask, spacing: tuple[float, float]) -> float:
     )
 
 
+def _border(mask: Mask) -> Mask:
+    return mask & ~np.asarray(ndimage.binary_erosion(mask, border_value=1), bool)
+
+
 def _distances(
     start: Mask, goal: Mask, spacing: tuple[float, float] = (1.0, 1.0)
 ) -> Float[np.ndarray, "n"]:
     """From each pixel of ``start`` to the nearest of ``goal``; masks of lines, neither empty."""
-    # A distance transform would process every pixel of the slice.
-    places = KDTree(np.argwhere(goal) * spacing, compact_nodes=False, balanced_tree=False)
-    return np.asarray(places.query(np.argwhere(start) * spacing)[0])
+    apart = ~goal[start]
+    distances = np.zeros(apart.size)
+    # Few pixels of two versions of a slice lie apart, and only those need a search. A distance
+    # transform would process every pixel of the slice.
+    if apart.any():
+        places = KDTree(np.argwhere(goal) * spacing, compact_nodes=False, balanced_tree=False)
+        distances[apart] = places.query(np.argwhere(start & ~goal) * spacing)[0]
+    return distances
 
 
 def edge_map(hu: Image, window: tuple[float, float]) -> Mask:
@@ -119,11 +128,17 @@ def edge_preservation_index(source: Image, other: Image, mask: Mask) -> float:
 
     1 for the same edges; NaN where the mask is empty or a slice flat in it.
     """
-    if not mask.any():
+    return _correlation(_laplacian(source)[mask], _laplacian(other)[mask])
+
+
+def _laplacian(hu: Image) -> Image:
+    return np.asarray(ndimage.laplace(hu.astype(np.float64)))
+
+
+def _correlation(first: Float[np.ndarray, "n"], second: Float[np.ndarray, "n"]) -> float:
+    """NaN where one of them is constant, or both are empty."""
+    if not first.size:
         return math.nan
-    first, second = (
-        np.asarray(ndimage.laplace(hu.astype(np.float64)))[mask] for hu in (source, other)
-    )
     first, second = first - first.mean(), second - second.mean()
     size = math.sqrt(float(first @ first) * float(second @ second))
     return float(first @ second) / size if size else math.nan
@@ -142,18 +157,47 @@ def largest_change(source: Image, other: Image, mask: Mask, spacing: tuple[float
     return float(np.abs(smooth[mask]).max())
 
 
-def similarity(a: Image, b: Image, window: tuple[float, float]) -> float:
-    """Structural similarity (Wang et al. 2004) of two slices, the data range that of ``window``."""
-    low, high = window
-    first, second = (np.clip(hu, low, high).astype(np.float32) for hu in (a, b))
-    return float(np.asarray(metrics.structural_similarity(first, second, data_range=high - low)))
+class LocalMoments(NamedTuple):
+    """Means over the 7 × 7 pixels around each, float32."""
+
+    mean: Image
+    square: Image
+    """Of the squares."""
+
+    @classmethod
+    def of(cls, hu: Image) -> "LocalMoments":
+        """Of a slice, HU."""
+        x = hu.astype(np.float32)
+        return cls(_local_mean(x), _local_mean(x * x))
+
+
+def similarity(a: "Anatomy", b: "Anatomy", window: tuple[float, float]) -> float:
+    """Structural similarity (Wang et al. 2004) of two slices, the data range that of ``window``.
+
+    The mean over the pixels at least 3 from the border of
+    (2 m_a m_b + C_1) (2 s_ab + C_2) / ((m_a² + m_b² + C_1) (v_a + v_b + C_2)) with means, unbiased
+    variances and covariance over 7 × 7 pixels, C_i = (K_i range)², K = 0.01 and 0.03.
+    """
+    first, second = a.moments, b.moments
+    unbiased = np.float32(_LOCAL**2 / (_LOCAL**2 - 1))
+    low, high = (np.float32((k * (window[1] - window[0])) ** 2) for k in (0.01, 0.03))
+    both = first.mean * second.mean
+    shared = unbiased * (_local_mean(a.hu.astype(np.float32) * b.hu.astype(np.float32)) - both)
+    power = first.mean**2 + second.mean**2
+    variances = unbiased * (first.square + second.square - power)
+    values = (2 * both + low) * (2 * shared + high) / ((power + low) * (variances + high))
+    margin = _LOCAL // 2
+    return float(values[margin:-margin, margin:-margin].mean(dtype=np.float64))
+
+
+def _local_mean(x: Image) -> Image:
+    return np.asarray(ndimage.uniform_filter(x, _LOCAL))
 
 
 def outside_air(hu: Image, body: Mask) -> Mask:
     """Air around the patient, couch and clothes left out."""
     smooth = ndimage.gaussian_filter(hu.astype(np.float32), 1.0)
-    apart = ndimage.distance_transform_edt(~body) if body.any() else np.full(hu.shape, np.inf)
-    return (smooth < _AIR) & (np.asarray(apart) > _AIR_MARGIN)
+    return (smooth < _AIR) & ~near(body, _AIR_MARGIN)
 
 
 class Emphysema(NamedTuple):
@@ -179,9 +223,10 @@ def emphysema(hu: Image, lung: Mask) -> Emphysema:
 
 @dataclasses.dataclass(frozen=True)
 class Anatomy:
-    """A slice with everything that a comparison needs."""
+    """A slice with everything that a comparison needs; what many comparisons share is kept."""
 
     hu: Image
+    """Clipped to the window."""
     tissue: Tissue
     edges: Mask
 
@@ -189,6 +234,16 @@ class Anatomy:
     def air(self) -> Mask:
         """``outside_air``, computed once per source."""
         return outside_air(self.hu, self.tissue.body)
+
+    @cached_property
+    def moments(self) -> LocalMoments:
+        """What ``similarity`` needs of a slice alone."""
+        return LocalMoments.of(self.hu)
+
+    @cached_property
+    def laplacian(self) -> Image:
+        """What ``edge_preservation_index`` needs of a slice alone."""
+        return _laplacian(self.hu)
 
     @classmethod
     def of(cls, hu: Image, window: tuple[float, float]) -> "Anatomy":
@@ -217,8 +272,8 @@ def compare_anatomy(
         "edges": edges.agreement,
         "edge_iou": edges.iou,
         "edge_merit": edges.figure_of_merit,
-        "edge_preservation": edge_preservation_index(source.hu, other.hu, body),
-        "ssim": similarity(source.hu, other.hu, window),
+        "edge_preservation": _correlation(source.laplacian[body], other.laplacian[body]),
+        "ssim": similarity(source, other, window),
         "largest_change_hu": largest_change(source.hu, other.hu, body, spacing),
         "shift_hu_lung": mean_shift(source.hu, other.hu, core),
         "shift_hu_soft_tissue": mean_shift(source.hu, other.hu, soft),

@@ -77,9 +77,9 @@ def noise_power(
     if not patches:
         return Spectrum(np.full(FREQUENCIES.size, np.nan), 0)
     cut = np.stack([hu[r : r + PATCH, c : c + PATCH] for r, c in patches]).astype(np.float64)
-    noise = cut.reshape(len(cut), -1) @ _without_plane()
-    images = noise.reshape(cut.shape)
-    power = np.abs(np.fft.fft2(images, (_TRANSFORM, _TRANSFORM))) ** 2
+    values, planes = cut.reshape(len(cut), -1), _planes()
+    noise = values - values @ planes @ planes.T
+    power = _half_power(noise.reshape(cut.shape), (_TRANSFORM, _TRANSFORM))
     scale = spacing[0] * spacing[1] / PATCH**2
     rings = _rings((_TRANSFORM, _TRANSFORM), spacing)
     return Spectrum(_radial(power.mean(0) * scale, rings), len(patches))
@@ -111,12 +111,11 @@ def uniform_patches(hu: Image, mask: Mask) -> list[tuple[int, int]]:
 def radial_power(hu: Image, spacing: tuple[float, float]) -> Spectrum:
     """Radial power of a whole slice about its mean, under a Hann window; HU² mm²."""
     height, width = hu.shape
-    hann = np.hanning(height)[:, None] * np.hanning(width)
+    hann, total, square = _hann((height, width))
     x = hu.astype(np.float64)
-    x = (x - np.sum(x * hann) / hann.sum()) * hann
-    scale = spacing[0] * spacing[1] / np.sum(hann**2)
-    power = np.abs(np.fft.fft2(x)) ** 2 * scale
-    return Spectrum(_radial(power, _rings(hu.shape, spacing)), 1)
+    x = (x - np.vdot(x, hann) / total) * hann
+    power = _half_power(x, (height, width)) * (spacing[0] * spacing[1] / square)
+    return Spectrum(_radial(power, _rings((height, width), spacing)), 1)
 
 
 def log_spectral_distance(a: Spectrum, b: Spectrum) -> float:
@@ -127,28 +126,46 @@ def log_spectral_distance(a: Spectrum, b: Spectrum) -> float:
     return float(np.sqrt(np.mean((10 * np.log10(a.power[held] / b.power[held])) ** 2)))
 
 
+def _half_power(x: Float[np.ndarray, "... h w"], shape: tuple[int, int]) -> np.ndarray:
+    """|DFT|² of real images filled up to ``shape``; the columns beyond the middle mirror others."""
+    spectrum = np.fft.rfft2(x, shape)
+    return spectrum.real**2 + spectrum.imag**2
+
+
+@functools.lru_cache(8)
+def _hann(shape: tuple[int, int]) -> tuple[np.ndarray, float, float]:
+    """A window, its sum and that of its squares."""
+    hann = np.hanning(shape[0])[:, None] * np.hanning(shape[1])
+    return hann, float(hann.sum()), float(np.sum(hann**2))
+
+
 @functools.lru_cache(32)
-def _rings(shape: tuple[int, int], spacing: tuple[float, float]) -> np.ndarray:
-    """Band of each frequency of a transform; the last stands for all that is left out."""
+def _rings(
+    shape: tuple[int, int], spacing: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of ``_half_power``: band of each frequency (the last: left out), how often it occurs in the
+    whole transform, and the frequencies of each band."""
     # Pixels per mm to line pairs per cm.
     rows = np.fft.fftfreq(shape[0], spacing[0] / 10)
-    columns = np.fft.fftfreq(shape[1], spacing[1] / 10)
+    columns = np.fft.rfftfreq(shape[1], spacing[1] / 10)
     frequency = np.hypot(rows[:, None], columns)
     limit = min(10 / (2 * step) for step in spacing)
     band = np.floor(frequency / _BAND).astype(int)
     left_out = (frequency > limit) | (frequency == 0) | (band >= FREQUENCIES.size)
-    return np.where(left_out, FREQUENCIES.size, band)
+    band = np.where(left_out, FREQUENCIES.size, band).ravel()
+    own_mirror = 2 * np.arange(columns.size) % shape[1] == 0
+    times = np.broadcast_to(np.where(own_mirror, 1.0, 2.0), frequency.shape).ravel()
+    return band, times, np.bincount(band, times, FREQUENCIES.size + 1)[:-1]
 
 
-def _radial(power: np.ndarray, rings: np.ndarray) -> np.ndarray:
-    count = np.bincount(rings.ravel(), minlength=FREQUENCIES.size + 1)[:-1]
-    total = np.bincount(rings.ravel(), power.ravel(), FREQUENCIES.size + 1)[:-1]
+def _radial(power: np.ndarray, rings: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+    band, times, count = rings
+    total = np.bincount(band, power.ravel() * times, FREQUENCIES.size + 1)[:-1]
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 @functools.cache
-def _without_plane() -> np.ndarray:
-    """Projection of a patch onto what no plane explains."""
+def _planes() -> np.ndarray:
+    """Orthonormal basis of the planes over a patch."""
     r, c = np.mgrid[:PATCH, :PATCH].reshape(2, -1)
-    basis = np.linalg.qr(np.stack([np.ones(r.size), r, c], 1))[0]
-    return np.eye(r.size) - basis @ basis.T
+    return np.linalg.qr(np.stack([np.ones(r.size), r, c], 1))[0]

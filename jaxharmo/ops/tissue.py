@@ -45,14 +45,14 @@ def segment(hu: Image, grid: int | None = None) -> Tissue:
     coarse = ndimage.gaussian_filter(_block_means(hu, factor), 1.0 / factor)
     couch, vessel, border = _COUCH / factor, _VESSEL / factor, _BORDER / factor
     # Opening cuts the couch off; it is thin where it touches the patient.
-    solid = _near(~_near(coarse <= AIR_BELOW, couch), couch)
+    solid = near(~near(coarse <= AIR_BELOW, couch), couch)
     body = _filled(_largest(solid, 1))
     air = _off_border(coarse < AIR_BELOW, diagonal=True) & body
-    lung = _filled(~_near(~_near(_largest(air, 2), vessel), vessel) & body)
+    lung = _filled(~near(~near(_largest(air, 2), vessel), vessel) & body)
     if lung.sum() < MIN_LUNG * body.sum():
         lung = np.zeros_like(body)
     low, high = SOFT_TISSUE
-    core = lung & ~_near(~lung, border)
+    core = lung & ~near(~lung, border)
     soft = body & ~lung & (coarse >= low) & (coarse <= high)
     return Tissue(*(_enlarged(mask, factor, hu.shape) for mask in (body, lung, core, soft)))
 
@@ -63,6 +63,23 @@ def bounding_box(mask: Mask) -> tuple[int, int, int, int]:
     if not rows.size:
         return 0, 0, *mask.shape
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def near(mask: Mask, radius: float) -> Mask:
+    """Dilation by a disk: the pixels at most ``radius`` pixels from one of ``mask``."""
+    height = len(mask)
+    found, wide, half = mask.copy(), mask.copy(), 0
+    # A disk is a stack of chords: the mask is widened by the shortest, moved up and down by their
+    # distance from the centre, then widened further.
+    for row in range(min(int(radius), height - 1), -1, -1):
+        chord = int(np.sqrt(radius**2 - row**2))
+        for step in range(half + 1, chord + 1):
+            wide[:, step:] |= mask[:, :-step]
+            wide[:, :-step] |= mask[:, step:]
+        half = max(half, chord)
+        found[row:] |= wide[: height - row]
+        found[: height - row] |= wide[row:]
+    return found
 
 
 def _block_means(hu: Image, factor: int) -> Image:
@@ -83,18 +100,6 @@ def _enlarged(mask: Mask, factor: int, shape: tuple[int, ...]) -> Mask:
     if factor == 1:
         return mask
     return mask.repeat(factor, axis=0)[: shape[0]].repeat(factor, axis=1)[:, : shape[1]]
-
-
-def _near(mask: Mask, radius: float) -> Mask:
-    """Dilation by a disk of ``radius`` pixels."""
-    reach, (height, width) = int(radius), mask.shape
-    padded, near = np.pad(mask, reach), np.zeros_like(mask)
-    for row in range(-reach, reach + 1):
-        half = int(np.sqrt(radius**2 - row**2))
-        strip = padded[reach + row : reach + row + height]
-        for column in range(reach - half, reach + half + 1):
-            near |= strip[:, column : column + width]
-    return near
 
 
 def _filled(mask: Mask) -> Mask:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from chest import chest, ellipse
 from scipy import ndimage
+from skimage.metrics import structural_similarity
 
 from jaxharmo.evaluation import structure
 
@@ -127,6 +128,15 @@ def test_a_slice_is_like_itself(source):
     assert scores["edge_preservation"] == pytest.approx(1)
     for name in ("lung_hd95_mm", "shift_hu_lung", "shift_hu_soft_tissue", "shift_hu_air"):
         assert scores[name] == 0, name
+
+
+def test_similarity_is_that_of_scikit_image():
+    clean, noisy = chest(160)[0][:, :121], chest(160, 40)[0][:, :121]
+    first, second = (structure.Anatomy.of(hu, WINDOW) for hu in (clean, noisy))
+    seen = [each.hu.astype(np.float32) for each in (first, second)]
+    expected = structural_similarity(*seen, data_range=WINDOW[1] - WINDOW[0])
+    assert structure.similarity(first, second, WINDOW) == pytest.approx(expected, rel=1e-6)
+    assert expected < 0.95
 
 
 def test_a_shift_of_20_hu_is_seen_in_every_tissue(source):

@@ -54,6 +54,21 @@ def test_whole_slice_power_integrates_to_the_variance():
     assert np.nanmean(power) == pytest.approx(400, rel=0.05)
 
 
+@pytest.mark.parametrize("shape", [(96, 120), (95, 121)])
+def test_power_of_a_slice_is_the_mean_over_rings_of_its_whole_transform(shape):
+    hu, spacing = np.random.default_rng(5).normal(-500, 90, shape), (0.7, 0.9)
+    hann = np.outer(np.hanning(shape[0]), np.hanning(shape[1]))
+    centred = (hu - np.average(hu, weights=hann)) * hann
+    power = np.abs(np.fft.fft2(centred)) ** 2 * 0.7 * 0.9 / np.sum(hann**2)
+    rows, columns = (np.fft.fftfreq(side, step / 10) for side, step in zip(shape, spacing))
+    frequency = np.hypot(rows[:, None], columns)
+    found = texture.radial_power(hu, spacing).power
+    for middle, value in zip(FREQUENCIES, found, strict=True):
+        ring = (np.abs(frequency - middle) < 0.25) & (frequency > 0) & (frequency <= 10 / 1.8)
+        expected = power[ring].mean() if ring.any() else np.nan
+        assert value == pytest.approx(expected, rel=1e-9, nan_ok=True)
+
+
 def test_spectral_distance_in_decibel():
     spectrum = texture.noise_power(noise(200), corners(200), SPACING)
     louder = spectrum._replace(power=spectrum.power * 10)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from chest import chest, ellipse
+from scipy import ndimage
 
-from jaxharmo.ops.tissue import bounding_box, segment
+from jaxharmo.ops.tissue import bounding_box, near, segment
 
 
 def dice(a, b):
@@ -43,3 +44,13 @@ def test_bounding_boxes_end_behind_the_last_pixel():
     mask[2:5, 3:7] = True
     assert bounding_box(mask) == (2, 3, 5, 7)
     assert bounding_box(np.zeros((8, 9), bool)) == (0, 0, 8, 9)
+
+
+@pytest.mark.parametrize("radius", [0.75, 1, 3, 4.5, 6])
+@pytest.mark.parametrize("shape", [(31, 44), (4, 50)])
+def test_near_is_within_the_radius_of_a_distance_transform(radius, shape):
+    mask = np.random.default_rng(3).random(shape) > 0.97
+    assert mask.any()
+    within = ndimage.distance_transform_edt(~mask) <= radius
+    np.testing.assert_array_equal(near(mask, radius), within)
+    assert not near(mask & False, radius).any()
