@@ -2,18 +2,20 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from jaxharmo import runtime
-from jaxharmo.checkpoint import has_checkpoints
+from jaxharmo.checkpoint import find_step, has_checkpoints
 from jaxharmo.config import Config, EvalConfig, check
 from jaxharmo.console import track
 from jaxharmo.data.manifest import Domain, choose_domains, read_manifest
 from jaxharmo.data.phantom import make_phantom
 from jaxharmo.data.pipeline import Share, sample_sources, training_batches
+from jaxharmo.data.prepare.workers import Job
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate
 from jaxharmo.evaluation.methods import Guidance, guidances
@@ -25,7 +27,7 @@ from jaxharmo.saved_config import read_config, to_json, write_config
 from jaxharmo.training.loop import fit
 from jaxharmo.training.metrics_writer import METRICS, SAMPLES
 from jaxharmo.training.page import PAGE
-from jaxharmo.translator import load_translator
+from jaxharmo.translator import Translator, load_translator
 
 _MAY_CHANGE = tuple(
     f"train.{name}"
@@ -84,28 +86,81 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
     return fit(resolved, workdir, batches_from, sources)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Guide:
+    """The model of a run under each guidance, in whichever process it is called."""
+
+    workdir: Path
+    step: int
+    settings: EvalConfig
+
+    def __call__(self, training: list[DomainSlices]) -> list[Guidance]:
+        translator = _opened(self.workdir, self.step, self.settings)
+        return guidances(translator, training, self.settings)
+
+
+@functools.lru_cache(1)
+def _opened(workdir: Path, step: int, settings: EvalConfig) -> Translator:
+    return load_translator(workdir, step, settings)
+
+
 def evaluate_run(
     workdir: Path,
     step: int | None = None,
     data: Path | None = None,
     settings: EvalConfig | None = None,
-) -> str:
+    job: Job | None = None,
+) -> str | None:
     """Evaluate a checkpoint into ``RUN/eval/<step>/``; returns its table and where results are.
 
-    One process does it, on the devices it has, also after a training on several.
+    Every process of a cluster does its part, on the devices it has; after that all part, and the
+    main process alone finishes and returns something. None also after a part of a ``job``.
     """
-    translator = load_translator(workdir, step, settings)
+    number, count = runtime.process()
+    job = job or Job(workers=1)
+    if count > 1:
+        if job.part or job.merge:
+            raise InputError(
+                "--distributed: each process does a part; leave --part and --merge out"
+            )
+        part = dataclasses.replace(job, part=f"{number + 1}/{count}")
+        _evaluate_together(workdir, step, data, settings, part)
+        job = dataclasses.replace(job, merge=True)
+    runtime.leave_cluster()
+    return None if number else _evaluate(workdir, step, data, settings, job)
+
+
+def _evaluate_together(
+    workdir: Path, step: int | None, data: Path | None, settings: EvalConfig | None, job: Job
+) -> None:
+    """The part of this process; where one fails, all do."""
+    refused = None
+    try:
+        _evaluate(workdir, step, data, settings, job)
+    except (InputError, OSError, FloatingPointError) as error:
+        refused = error
+    if runtime.anywhere(refused is not None):
+        raise refused or InputError(f"{workdir}: another process cannot evaluate its part")
+
+
+def _evaluate(
+    workdir: Path, step: int | None, data: Path | None, settings: EvalConfig | None, job: Job
+) -> str | None:
+    step = find_step(workdir, step)
+    guide = _Guide(workdir.absolute(), step, settings or read_config(workdir).eval)
+    translator = _opened(guide.workdir, step, guide.settings)
     config = translator.config
-    shards = data or Path(config.data.shards)
-    output = workdir / "eval" / str(translator.step)
-    model = f"{workdir.name}, step {translator.step}, weights {translator.digest[:12]}"
-
-    def guide(training: list[DomainSlices]) -> list[Guidance]:
-        return guidances(translator, training, config.eval)
-
-    make_folder(output.parent)
-    with locked(output.with_name(f"{output.name}.lock"), "this evaluation"):
-        metrics = evaluate(guide, shards, config, output, model=model)
+    output = workdir / "eval" / str(step)
+    metrics = evaluate(
+        guide,
+        data or Path(config.data.shards),
+        config,
+        output,
+        model=f"{workdir.name}, step {step}, weights {translator.digest[:12]}",
+        job=job,
+    )
+    if metrics is None:
+        return None
     return f"{summary_table(metrics)}\n\n{_results(workdir, output)}"
 
 

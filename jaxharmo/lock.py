@@ -48,6 +48,21 @@ def locked(path: Path, what: str, *, shared: bool = False) -> Iterator[None]:
             file.close()
 
 
+@contextlib.contextmanager
+def locked_share(path: Path, what: str, share: tuple[int, int]) -> Iterator[None]:
+    """``locked``, or with the other parts of the work where ``share`` (i, n) is one of several.
+
+    A part is done by one process at a time.
+    """
+    number, count = share
+    with locked(path, what, shared=count > 1), contextlib.ExitStack() as stack:
+        if count > 1:
+            name = f"part {number} of {count}"
+            own = path.with_name(f"{path.stem}.part-{number}-of-{count}.lock")
+            stack.enter_context(locked(own, name))
+        yield
+
+
 def _acquire(path: Path, what: str, shared: bool) -> IO[str] | None:
     assert fcntl
     mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX

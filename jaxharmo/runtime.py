@@ -156,6 +156,11 @@ def agree(value: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
+def anywhere(flag: bool) -> bool:
+    """Whether ``flag`` is true in any process; all have to come here."""
+    return flag if is_alone() else bool(multihost_utils.process_allgather(np.int32(flag)).any())
+
+
 def process() -> tuple[int, int]:
     """Number of this process and how many there are."""
     return jax.process_index(), jax.process_count()

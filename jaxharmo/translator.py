@@ -206,10 +206,17 @@ def load_translator(
     if settings:
         config = check(dataclasses.replace(config, eval=settings))
     step = find_step(workdir, step)
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    averaged = jax.tree.map(lambda leaf: leaf.update(sharding=device), averaged_shapes(config))
+    # The processes of a run read together, and each has all of it.
+    place = (
+        jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        if runtime.is_alone()
+        else runtime.replicated(runtime.make_mesh())
+    )
+    averaged = jax.tree.map(lambda leaf: leaf.update(sharding=place), averaged_shapes(config))
     with Checkpoints(workdir) as checkpoints:
         params = checkpoints.restore(step, {"ema": averaged})["ema"]
+    if not runtime.is_alone():
+        params = jax.device_get(params)
     return Translator(config, params, step, precision=precision)
 
 

@@ -29,6 +29,11 @@ def method(translate=brighter, digest=DIGEST, to=TO, **options):
     return Method(translate=lambda hu, _: translate(hu), derivation=derivation, batch=BATCH)
 
 
+def opener():
+    """For other processes."""
+    return [method(), method(to="ACME -- B")]
+
+
 def harmonized(source, destination, translate=brighter, **options):
     lines = []
     chosen = method(translate, **options)

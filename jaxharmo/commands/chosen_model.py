@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.harmonizer import Harmonizer, load
+from jaxharmo.harmonize.packaged import shipped
 from jaxharmo.saved_config import read_config
 
 
@@ -19,6 +20,15 @@ class ChosenModel:
     """Checkpoint of the run; the newest if not given."""
     model: str | None = None
     """Shipped model by its name, or a folder written by 'jaxharmo export', instead of a run."""
+
+    @property
+    def anywhere(self) -> "ChosenModel":
+        """The same for processes with another working folder."""
+        model = self.model
+        if model is not None and model not in shipped():
+            model = str(Path(model).absolute())
+        workdir = self.workdir and self.workdir.absolute()
+        return dataclasses.replace(self, workdir=workdir, model=model)
 
     def load(self, **options: Any) -> Harmonizer:
         """The model, with the ``options`` of ``harmonizer.load``; ``InputError`` where not one."""

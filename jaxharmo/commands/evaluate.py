@@ -4,13 +4,14 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from jaxharmo import flags
+from jaxharmo import flags, runtime
 from jaxharmo.config import EvalConfig
 from jaxharmo.console import message
+from jaxharmo.data.prepare.workers import Job
 from jaxharmo.evaluation.compare import compare_runs
 from jaxharmo.experiment import evaluate_run, next_command
 from jaxharmo.saved_config import read_config
@@ -34,14 +35,22 @@ class Evaluate:
     print_config: bool = False
     """Print the settings of the evaluation, as JSON, and do nothing else."""
     eval: EvalConfig = EvalConfig()
+    job: Annotated[Job, tyro.conf.arg(name="", prefix_name=False)] = Job(workers=1)
+    cluster: Annotated[runtime.Cluster, tyro.conf.arg(name="", prefix_name=False)] = (
+        dataclasses.field(default_factory=runtime.Cluster)
+    )
 
     def run(self) -> None:
         """Evaluate and print the table."""
         settings = dataclasses.replace(self.eval, split=self.split or self.eval.split)
         if self.print_config:
             print(json.dumps(dataclasses.asdict(settings), indent=2, ensure_ascii=False))
-        else:
-            print(evaluate_run(self.workdir, self.step, self.data, settings))
+            return
+        runtime.keep_compilations()
+        runtime.start_distributed(self.cluster)
+        results = evaluate_run(self.workdir, self.step, self.data, settings, self.job)
+        if results:
+            print(results)
             message(f"next: {next_command(self.workdir)}")
 
 

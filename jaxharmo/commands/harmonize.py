@@ -1,6 +1,7 @@
 """``jaxharmo harmonize``."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ import tyro
 
 from jaxharmo.commands.chosen_model import ChosenModel
 from jaxharmo.console import message
+from jaxharmo.data.prepare.workers import Spread
 from jaxharmo.harmonize.command import Choices, harmonize_command
 from jaxharmo.translator import Precision
 
@@ -50,6 +52,7 @@ class Harmonize:
     """Slices translated at a time, over all devices."""
     tile: int | None = None
     """Largest side of the pieces that a slice is translated in, where memory is short."""
+    spread: Annotated[Spread, tyro.conf.arg(name="", prefix_name=False)] = Spread(workers=1)
 
     def run(self) -> None:
         """Translate."""
@@ -63,6 +66,10 @@ class Harmonize:
             mixed=self.mixed,
             allow_derived=self.allow_derived,
         )
-        harmonizer = self.chosen.load(precision=self.precision, batch=self.batch, tile=self.tile)
-        count = harmonize_command(self.input, self.output, harmonizer, choices, message)
+        options = {"precision": self.precision, "batch": self.batch, "tile": self.tile}
+        chosen, places = self.chosen, (self.input, self.output)
+        if self.spread.elsewhere:
+            chosen, places = chosen.anywhere, (self.input.absolute(), self.output.absolute())
+        load = functools.partial(chosen.load, **options)
+        count = harmonize_command(*places, load, choices, message, self.spread)
         print(f"{self.output}: {count} harmonized")

@@ -40,10 +40,9 @@ class Train:
         runtime.keep_compilations()
         runtime.start_distributed(self.cluster)
         step = train_run(self.chosen.settings, workdir, self.data)
-        main_process = runtime.is_main_process()
-        runtime.leave_cluster()
-        if main_process:
-            print(evaluate_run(workdir, step))
+        results = evaluate_run(workdir, step)
+        if results:
+            print(results)
             message(f"next: {next_command(workdir)}")
 
 

@@ -1,19 +1,21 @@
 """Where the time of an evaluation goes, and how it is shared by threads."""
 
 import contextlib
-import os
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from jaxharmo.data.prepare.workers import cores
+
 
 class Clock:
-    """Adds up wall time by part: ``with clock("reading"): ...``."""
+    """Adds up the wall time of each thread by part: ``with clock("reading"): ...``."""
 
     def __init__(self):
-        self.seconds: dict[str, float] = defaultdict(float)
+        self._own = threading.local()
 
     @contextlib.contextmanager
     def __call__(self, part: str) -> Iterator[None]:
@@ -22,16 +24,29 @@ class Clock:
         try:
             yield
         finally:
-            self.seconds[part] += time.perf_counter() - start
+            self._sums[part] += time.perf_counter() - start
 
-    def line(self) -> str:
-        """One line for the console: the sum, then the parts, the longest first."""
-        parts = sorted(self.seconds.items(), key=lambda item: -item[1])
-        listed = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts)
-        return f"time: {sum(self.seconds.values()):.1f} s: {listed}"
+    def take(self) -> dict[str, float]:
+        """The seconds of the calling thread since the last call, by part."""
+        taken = dict(self._sums)
+        self._sums.clear()
+        return taken
+
+    @property
+    def _sums(self) -> defaultdict[str, float]:
+        if not hasattr(self._own, "sums"):
+            self._own.sums = defaultdict(float)
+        return self._own.sums
+
+
+def time_line(seconds: Mapping[str, float]) -> str:
+    """One line for the console: the sum, then the parts, the longest first."""
+    parts = sorted(seconds.items(), key=lambda item: -item[1])
+    listed = ", ".join(f"{name} {took:.1f} s" for name, took in parts)
+    return f"time: {sum(seconds.values()):.1f} s: {listed}"
 
 
 def in_threads(function: Callable[..., Any], *arguments: Iterable) -> list:
     """``map`` with a thread a core: the work is in libraries that let others run."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(function, *arguments))
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(function, *arguments))

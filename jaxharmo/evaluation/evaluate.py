@@ -34,50 +34,49 @@ for all domains.
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from jaxharmo.config import Config
 from jaxharmo.console import Progress, message
+from jaxharmo.data.prepare.workers import Job, Workers
 from jaxharmo.errors import InputError
-from jaxharmo.evaluation.cache import kept_sample
-from jaxharmo.evaluation.clock import Clock
-from jaxharmo.evaluation.comparisons import Row
-from jaxharmo.evaluation.extractors import open_extractors
-from jaxharmo.evaluation.methods import (
-    AFTER,
-    BEFORE,
-    CEILING,
-    COMBAT,
-    TITLES,
-    Baselines,
-    Guidance,
-    Method,
-    Spacing,
-    Stack,
+from jaxharmo.evaluation.cache import keep_features, kept_features
+from jaxharmo.evaluation.chunks import Real, arrays_of, joined_real, write_arrays
+from jaxharmo.evaluation.clock import Clock, time_line
+from jaxharmo.evaluation.directions import (
+    DirectionTask,
+    compare_direction,
+    compare_elsewhere,
+    real_path,
 )
+from jaxharmo.evaluation.methods import AFTER, CEILING, COMBAT, TITLES, Baselines
 from jaxharmo.evaluation.pair_result import PairResult
-from jaxharmo.evaluation.pairs import RealSlices, Stream, Trial, target_density
+from jaxharmo.evaluation.pairs import RealSlices
 from jaxharmo.evaluation.report import shown_slices
 from jaxharmo.evaluation.results import mean_scores, write_results
-from jaxharmo.evaluation.samples import Sample, Sampler, tile_count
-from jaxharmo.evaluation.scores import (
-    Scores,
-    combat,
-    feature_means,
-    floor,
-    mean_profiles,
-    score,
+from jaxharmo.evaluation.samples import chunks, tile_count
+from jaxharmo.evaluation.scores import floor
+from jaxharmo.evaluation.slices import DomainSlices, open_domains, open_training, twins
+from jaxharmo.evaluation.tasks import (
+    Evaluator,
+    Guide,
+    Setup,
+    Task,
+    measure_elsewhere,
+    read_result,
+    window_of,
 )
-from jaxharmo.evaluation.slices import DomainSlices, open_domains, open_training
+from jaxharmo.evaluation.work import close_work, held_evaluation, open_work
+from jaxharmo.evaluation.workers import alive, open_workers
 
 FORMAT_VERSION = 2
-
-Guide = Callable[[list[DomainSlices]], Sequence[Guidance]]
-"""The slices that may be references, by domain -> the model under each guidance."""
 
 
 def evaluate(
@@ -87,18 +86,26 @@ def evaluate(
     output: Path,
     *,
     model: str,
+    job: Job | None = None,
     report: Callable[[str], None] = message,
-) -> dict:
+) -> dict | None:
     """Evaluate every ordered pair of domains, write ``output`` and return what is in metrics.json.
 
     ``output`` receives metrics.json, the tables and report.html; it appears, or is replaced, only
-    when all is written. Raises ``InputError`` for shards or splits without the domains or slices
-    that are needed, and for a translation that is not finite.
+    when all is written. Without a ``job`` this process does all; with several workers or a
+    scheduler ``guide`` has to be picklable. Returns None after one part of several. A killed call
+    is resumed by the next one. Raises ``InputError`` for shards or splits without the domains or
+    slices that are needed, for parts that are missing or of another evaluation, and for a
+    translation that is not finite.
     """
+    job = job or Job(workers=1)
     # Slices and methods are shared out to a thread a core; BLAS threads beside them only wait for
     # one another, small matrices most of all.
-    with threadpool_limits(1, user_api="blas"):
-        return _Evaluation(guide, shards, config, model, report).run(output)
+    with (
+        threadpool_limits(1, user_api="blas"),
+        held_evaluation(output.absolute(), job) as folder,
+    ):
+        return _Evaluation(guide, shards, config, model, report).run(output, folder, job)
 
 
 class _Evaluation:
@@ -110,154 +117,191 @@ class _Evaluation:
         model: str,
         report: Callable[[str], None],
     ):
-        self._shards, self._config, self._settings = shards, config, config.eval
-        self._model, self._report = model, report
+        self._shards, self._config, self._report = shards, config, report
         self._clock = Clock()
-        self._window = window = config.eval.window or config.data.window
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._domains = open_domains(shards, config, report)
-        self._targets = _targets(self._settings.targets, self._domains)
-        training = open_training(shards, self._domains)
-        self._guidances = guide(training)
-        self._baselines = Baselines(training, self._settings)
-        self._extractors = open_extractors(self._settings)
-        self._sampler = Sampler(self._settings, window, self._extractors, self._clock)
-        self._real = RealSlices(window, self._clock)
-        self._stream = Stream(self._real, self._sampler, window, self._clock, model)
-
-    def run(self, output: Path) -> dict:
+        wanted = _targets(config.eval.targets, self._domains)
         with self._clock("reading"):
             sized = [domain.shapes for domain in self._domains]
         assert all(sized), "a domain has at least one slice"
-        if not all(map(self._real.shows_lung, self._domains)):
-            self._sampler.roi = "body"
-        total = sum(len(domain.chosen) for domain in self._domains)
-        with Progress("measuring", total, "slice", self._report) as progress:
-            samples = {domain.name: self._sample(domain, progress) for domain in self._domains}
-        densities = {domain.name: target_density(self._real, domain) for domain in self._domains}
-        directions = [
+        real = RealSlices(window_of(config), self._clock)
+        roi = "lung" if all(map(real.shows_lung, self._domains)) else "body"
+        count = range(len(self._domains))
+        self._directions = [
             (source, target)
-            for source in self._domains
-            for target in self._domains
-            if source is not target and target.name in self._targets
+            for source in count
+            for target in count
+            if source != target and self._domains[target].name in wanted
         ]
-        total = sum(len(source.chosen) for source, _ in directions)
-        with Progress("translating", total, "slice", self._report) as progress:
-            pairs = [
-                self._pair(
-                    source,
-                    target,
-                    samples,
-                    densities[target.name],
-                    shown_slices(source, len(directions)),
-                    progress,
-                )
-                for source, target in directions
-            ]
+        self._twins = {
+            (source, target): twins(
+                self._domains[source], self._domains[target], self._domains[source].chosen
+            )
+            for source, target in self._directions
+        }
+        self._setup = Setup(guide, shards.absolute(), config, model, roi, tuple(self._fits()))
+        self._evaluator = Evaluator(self._setup, self._domains)
+        described = self._evaluator.sampler.description
+        self._kept = [kept_features(shards, domain, described) for domain in self._domains]
+
+    def _fits(self) -> Iterator[tuple[tuple[int, int], tuple[tuple[int, int], ...]]]:
+        """Pairs of training slices of each direction that has paired slices to evaluate."""
+        training = open_training(self._shards, self._domains)
+        baselines = Baselines(training, self._config.eval)
+        for direction in self._directions:
+            of, to = (self._domains[number].name for number in direction)
+            known = any(twin is not None for twin in self._twins[direction])
+            yield direction, baselines.pairs(of, to) if known else ()
+
+    def run(self, output: Path, folder: Path, job: Job) -> dict | None:
+        open_work(folder, self._provenance(), job)
+        number, count = job.share
+        tasks = self._tasks()
+        with open_workers(job) as workers:
+            if not job.merge:
+                share = [task for task in tasks if task.number % count == number - 1]
+                self._measure(workers, share, folder, job)
+            if count > 1:
+                self._report(f"{output}: part {number} of {count} is done; finish with --merge")
+                return None
+            return self._finish(workers, tasks, output, folder, job)
+
+    def _tasks(self) -> list[Task]:
+        """All tasks in the order of domains and slices; what was kept from before has none."""
+        tasks, number = [], 0
+        for source, domain in enumerate(self._domains):
+            targets = [target for of, target in self._directions if of == source]
+            places = {slice_: place for place, slice_ in enumerate(domain.chosen)}
+            for numbers in chunks(domain.chosen, domain.grids):
+                known = {
+                    target: tuple(self._twins[source, target][places[each]] for each in numbers)
+                    for target in targets
+                }
+                features = self._kept[source] is None
+                if features or targets:
+                    tasks.append(Task(number, source, tuple(numbers), features, known))
+                # Counted even if there is nothing to do: parts may see other kept features.
+                number += 1
+        for domain, kept in zip(self._domains, self._kept, strict=True):
+            if kept:
+                self._report(f"features of {domain.name} found in {self._shards.name}/features")
+        return tasks
+
+    def _measure(self, workers: Workers, tasks: Sequence[Task], folder: Path, job: Job) -> None:
+        """Do the tasks that are not done."""
+        total = sum(len(task.slices) for task in tasks)
+        with Progress("measuring", total, "slice", self._report) as progress:
+
+            def left() -> Iterator[Task]:
+                for task in tasks:
+                    if read_result(folder, task):
+                        progress.skip(len(task.slices))
+                    else:
+                        yield task
+
+            here = partial(self._evaluator.measure, folder=folder)
+            options = {"setup": self._setup, "folder": folder, "threads": job.threads}
+            there = partial(measure_elsewhere, **options)
+            for task, _ in alive(workers.run(there if job.elsewhere else here, left())):
+                progress.advance(len(task.slices))
+
+    def _finish(
+        self,
+        workers: Workers,
+        tasks: Sequence[Task],
+        output: Path,
+        folder: Path,
+        job: Job,
+    ) -> dict:
+        reals = self._reals(tasks, folder)
+        for number, real in enumerate(reals):
+            write_arrays(real_path(folder, number), arrays_of(real))
+        here = partial(compare_direction, self._evaluator, folder=folder)
+        there = partial(compare_elsewhere, setup=self._setup, folder=folder, threads=job.threads)
+        work = [self._direction(tasks, *each) for each in self._directions]
+        found: dict[tuple[int, int], PairResult] = {}
+        with Progress("comparing", len(work), "direction", self._report) as progress:
+            for task, (pair, seconds) in alive(workers.run(there if job.elsewhere else here, work)):
+                found[task.source, task.target] = pair
+                self._add(seconds)
+                progress.advance()
+        pairs = [found[each] for each in self._directions]
         with self._clock("statistics"):
-            floors = {name: floor(sample, self._settings) for name, sample in samples.items()}
-        metrics = self._metrics(samples, floors, pairs)
+            floors = [floor(real.sample, self._config.eval) for real in reals]
+        self._add(self._clock.take())
+        metrics = self._metrics(reals, floors, pairs)
         with self._clock("report"):
             written = write_results(output, metrics, pairs)
-        self._report(self._clock.line())
+        self._add(self._clock.take())
+        self._report(time_line(self._seconds))
+        close_work(folder)
         return written
 
-    def _sample(self, domain: DomainSlices, progress: Progress) -> Sample:
-        sample, found = kept_sample(
-            self._shards,
-            domain,
-            self._sampler.description,
-            lambda: self._real.sample(domain, self._sampler, progress.advance),
-        )
-        if found:
-            progress.skip(len(domain.chosen))
-            self._report(f"features of {domain.name} found in {self._shards.name}/features")
-        return sample
+    def _add(self, seconds: Mapping[str, float]) -> None:
+        for part, took in seconds.items():
+            self._seconds[part] += took
 
-    def _pair(
-        self,
-        source: DomainSlices,
-        target: DomainSlices,
-        samples: dict[str, Sample],
-        density: dict[str, float],
-        numbers: list[int],
-        progress: Progress,
-    ) -> PairResult:
-        before, wanted = samples[source.name], samples[target.name]
-        paired = any(target.twin(source, number) is not None for number in source.chosen)
-        with self._clock("baselines"):
-            fitted = self._baselines.methods(source.name, target.name, paired=paired)
-        methods = [*self._models(source.name, target.name), *fitted]
-        trials, example, pictures = self._stream.run(
-            source, target, methods, before, wanted, numbers, progress.advance
-        )
-        with self._clock("statistics"):
-            trials = {name: _with_distance(trial, wanted) for name, trial in trials.items()}
-            scores = self._scores(trials, wanted)
-        whose = {name: set(samples[name].patients.tolist()) for name in (source.name, target.name)}
-        shared = whose[source.name] & whose[target.name]
-        summary = {
-            "source": source.name,
-            "target": target.name,
-            "slices": len(trials[BEFORE].rows),
-            "paired": len(trials[CEILING].rows) if CEILING in trials else 0,
-            "patients": {
-                "source": len(whose[source.name]),
-                "target": len(whose[target.name]),
-                "shared": len(shared),
-            },
-            "target_values": density,
-        }
-        # Features of tiles are many: only what the files show of them is kept.
-        return PairResult(
-            summary,
-            {name: trial.title for name, trial in trials.items()},
-            {name: trial.rows for name, trial in trials.items()},
-            scores,
-            {name: mean_profiles(trial.sample) for name, trial in trials.items()},
-            mean_profiles(wanted),
-            {name: tile_count(trial.sample) for name, trial in trials.items()},
-            wanted.names,
-            feature_means(wanted),
-            example,
-            pictures,
-        )
-
-    def _models(self, of: str, to: str) -> list[Method]:
-        names = [AFTER, *(f"{AFTER}_{n}" for n in range(2, len(self._guidances) + 1))]
-
-        def applied(each: Guidance) -> Callable[[Stack, Spacing], Stack]:
-            return lambda hu, _: each.translate(hu, of, to)
-
-        return [
-            Method(name, each.title, applied(each), model=True)
-            for name, each in zip(names, self._guidances, strict=True)
-        ]
-
-    def _scores(self, trials: dict[str, Trial], wanted: Sample) -> dict[str, Scores]:
-        truth = trials.get(CEILING)
-        scores = {
-            name: score(
-                trial,
-                wanted,
-                truth,
-                self._settings,
-                intervals_of_sets=name == BEFORE or name.startswith(AFTER),
+    def _reals(self, tasks: Sequence[Task], folder: Path) -> list[Real]:
+        """What is measured of the real slices of each domain; all tasks have to be done."""
+        parts: dict[int, list[Real]] = {}
+        missing = 0
+        for task in tasks:
+            chunk = read_result(folder, task)
+            if chunk is None:
+                missing += 1
+                continue
+            self._add(chunk.seconds)
+            if chunk.real:
+                parts.setdefault(task.source, []).append(chunk.real)
+        if missing:
+            raise InputError(
+                f"{folder}: {missing} of {len(tasks)} chunks are not measured; run the missing "
+                "parts"
             )
-            for name, trial in trials.items()
+        reals = []
+        described = self._evaluator.sampler.description
+        for number, (domain, kept) in enumerate(zip(self._domains, self._kept, strict=True)):
+            if kept is None:
+                kept = joined_real(parts[number])
+                keep_features(self._shards, domain, described, kept)
+            reals.append(kept)
+        return reals
+
+    def _direction(self, tasks: Sequence[Task], source: int, target: int) -> DirectionTask:
+        domain = self._domains[source]
+        return DirectionTask(
+            source,
+            target,
+            tuple(task.number for task in tasks if task.source == source),
+            tuple(domain.chosen),
+            self._twins[source, target],
+            tuple(shown_slices(domain, len(self._directions))),
+        )
+
+    def _provenance(self) -> dict[str, Any]:
+        """What parts have to agree in, as JSON gives it back."""
+        described = {
+            "model": self._setup.model,
+            "shard set": self._digest,
+            "split": self._config.eval.split,
+            "settings": dataclasses.asdict(self._config.eval),
+            "measures": self._evaluator.sampler.description,
         }
-        if COMBAT in self._settings.baselines:
-            moved = combat(trials[BEFORE], wanted, truth, self._settings)
-            scores |= {COMBAT: moved} if moved else {}
-        return scores
+        return json.loads(json.dumps(described))
+
+    @property
+    def _digest(self) -> str:
+        digests = [domain.digest for domain in self._domains]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
 
     def _metrics(
         self,
-        samples: dict[str, Sample],
-        floors: dict[str, dict[str, float]],
+        reals: Sequence[Real],
+        floors: Sequence[dict[str, float]],
         pairs: list[PairResult],
     ) -> dict:
-        settings = self._settings
-        digests = [domain.digest for domain in self._domains]
+        settings, evaluator = self._config.eval, self._evaluator
         titles = {name: title for pair in pairs for name, title in pair.titles.items()}
         if any(COMBAT in pair.scores for pair in pairs):
             titles[COMBAT] = TITLES[COMBAT]
@@ -265,36 +309,36 @@ class _Evaluation:
         summaries = [pair.summary | pair.figures for pair in pairs]
         return {
             "format_version": FORMAT_VERSION,
-            "model": self._model,
+            "model": self._setup.model,
             "split": settings.split,
-            "fitted_on": self._baselines.fitted_on,
-            "window_hu": list(self._window),
+            "fitted_on": evaluator.baselines.fitted_on,
+            "window_hu": list(window_of(self._config)),
             "tile": settings.tile,
-            "extractors": [extractor.title for extractor in self._extractors],
+            "extractors": [extractor.title for extractor in evaluator.extractors],
             "radiomics": {
-                "engine": self._sampler.engine,
+                "engine": evaluator.sampler.engine,
                 "bin_width_hu": settings.bin_width,
-                "roi": self._sampler.roi,
-                "features": max(len(sample.names) for sample in samples.values()),
+                "roi": evaluator.sampler.roi,
+                "features": max(len(real.sample.names) for real in reals),
             },
             "settings": dataclasses.asdict(settings),
-            "shards": hashlib.sha256("".join(digests).encode()).hexdigest(),
+            "shards": self._digest,
             "methods": titles,
             "models": [name for name in titles if name.startswith(AFTER)],
             "domains": [
                 {
                     "name": domain.name,
                     "slices": len(domain.chosen),
-                    "patients": len(set(samples[domain.name].patients.tolist())),
-                    "tiles": tile_count(samples[domain.name]),
-                    "rois": int(samples[domain.name].shown.sum()),
-                    "floor": floors[domain.name],
+                    "patients": len(set(real.sample.patients.tolist())),
+                    "tiles": tile_count(real.sample),
+                    "rois": int(real.sample.shown.sum()),
+                    "floor": chance,
                 }
-                for domain in self._domains
+                for domain, real, chance in zip(self._domains, reals, floors, strict=True)
             ],
             "pairs": summaries,
             "mean": mean_scores([pair["scores"] for pair in summaries]),
-            "seconds": {part: round(took, 2) for part, took in self._clock.seconds.items()},
+            "seconds": {part: round(took, 2) for part, took in self._seconds.items()},
         }
 
 
@@ -306,20 +350,3 @@ def _targets(wanted: tuple[str, ...], domains: Sequence[DomainSlices]) -> set[st
             f"--eval.targets: no domain '{unknown[0]}'; there are: {', '.join(sorted(names))}"
         )
     return set(wanted) or names
-
-
-def _with_distance(trial: Trial, wanted: Sample) -> Trial:
-    """Adds to each row how far the slice's radiomics are from the target domain."""
-    sample = trial.sample
-    far = np.full(len(sample.numbers), np.nan)
-    if sample.shown.any() and wanted.shown.sum() > 1:
-        target = wanted.radiomics[wanted.shown]
-        spread = target.std(0, ddof=1)
-        varied = spread > 0
-        z = np.abs(sample.radiomics[sample.shown] - target.mean(0))[:, varied] / spread[varied]
-        far[sample.shown] = np.median(z, axis=1) if varied.any() else np.nan
-    by_number = dict(zip(sample.numbers.tolist(), far.tolist(), strict=True))
-    rows: list[Row] = [
-        row | {"radiomics_z": by_number.get(int(row["slice"]), float("nan"))} for row in trial.rows
-    ]
-    return trial._replace(rows=rows)

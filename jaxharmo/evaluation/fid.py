@@ -64,26 +64,45 @@ def kernel_distance(
     _check(a, b)
     a, b = a.astype(np.float64), b.astype(np.float64)
     random, size = np.random.default_rng(seed), min(subset_size, len(a), len(b))
-    # A column a subset: 1 for the rows that it takes.
-    of_a, of_b = (np.zeros((len(rows), subsets)) for rows in (a, b))
-    for number in range(subsets):
-        for taken in (of_a, of_b):
-            taken[random.choice(len(taken), size, replace=False), number] = 1
-    within = _kernel_sums(a, a, of_a, of_a) + _kernel_sums(b, b, of_b, of_b)
-    across = _kernel_sums(a, b, of_a, of_b)
-    values = within / (size * (size - 1)) - 2 * across / size**2
+    drawn = [
+        [random.choice(len(rows), size, replace=False) for rows in (a, b)] for _ in range(subsets)
+    ]
+    # Whichever kernel is smaller: that of all rows once, or that of each subset.
+    whole = subsets * size**2 > max(len(a), len(b)) ** 2
+    sums = (_sums_of_whole if whole else _sums_of_subsets)(a, b, drawn)
+    within_a, within_b, across = np.asarray(sums)
+    values = (within_a + within_b) / (size * (size - 1)) - 2 * across / size**2
     return float(values.mean()), float(values.std())
 
 
-def _kernel_sums(
-    x: np.ndarray, y: np.ndarray, of_x: np.ndarray, of_y: np.ndarray
-) -> Float[np.ndarray, "s"]:
-    """Sum of the kernel over the pairs of each subset, a row with itself left out."""
+_Drawn = list[list[np.ndarray]]
+"""Numbers of the rows of either set, by subset."""
+
+
+def _sums_of_whole(a: np.ndarray, b: np.ndarray, drawn: _Drawn) -> list[np.ndarray]:
+    """Sums of the kernel within a, within b and across, by subset; a row with itself left out."""
+    # A column a subset: 1 for the rows that it takes.
+    of_a, of_b = (np.zeros((len(rows), len(drawn))) for rows in (a, b))
+    for number, (some, others) in enumerate(drawn):
+        of_a[some, number] = of_b[others, number] = 1
+    sides = ((a, a, of_a, of_a), (b, b, of_b, of_b), (a, b, of_a, of_b))
+    return [np.sum(of_x * (_kernel(x, y) @ of_y), 0) for x, y, of_x, of_y in sides]
+
+
+def _sums_of_subsets(a: np.ndarray, b: np.ndarray, drawn: _Drawn) -> np.ndarray:
+    """The same for sets much larger than their subsets."""
+    pairs = [(a[some], b[others]) for some, others in drawn]
+    return np.array(
+        [[_kernel(*side).sum() for side in ((x, x), (y, y), (x, y))] for x, y in pairs]
+    ).T
+
+
+def _kernel(x: np.ndarray, y: np.ndarray) -> Float[np.ndarray, "n m"]:
     similar = x @ y.T / x.shape[1] + 1
     kernel = similar * similar * similar  # ``** 3`` takes 50 times as long.
     if x is y:
         np.fill_diagonal(kernel, 0)
-    return np.sum(of_x * (kernel @ of_y), 0)
+    return kernel
 
 
 def bias_note(rows: int, features: int) -> str | None:

@@ -4,7 +4,7 @@ Every method is judged by the same measures on the same slices. ``before`` leave
 are; ``after`` is the model under its first guidance; ``ceiling`` takes the paired real slice.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from jaxharmo.config import EvalConfig
 from jaxharmo.evaluation.baselines import HistogramMatching, SpectralFilter
-from jaxharmo.evaluation.slices import DomainSlices, spread
+from jaxharmo.evaluation.slices import DomainSlices, spread, twins
 from jaxharmo.translator import Translator
 
 Stack: TypeAlias = Float[np.ndarray, "n h w"]
@@ -117,8 +117,8 @@ class Baselines:
         self._settings = settings
         self.fitted_on = _splits(training)
 
-    def methods(self, source: str, target: str, *, paired: bool) -> list[Method]:
-        """Image baselines from domain ``source`` to ``target``."""
+    def methods(self, source: str, target: str, pairs: Sequence[tuple[int, int]]) -> list[Method]:
+        """Image baselines from domain ``source`` to ``target``; ``pairs`` as of ``pairs``."""
         first, second = self._domains[source], self._domains[target]
         fitted: list[Method] = []
         if "histogram" in self._settings.baselines:
@@ -127,12 +127,21 @@ class Baselines:
         if "spectral" in self._settings.baselines:
             spaced = (self._spaced(first), self._spaced(second))
             fitted.append(_method("spectral", SpectralFilter.fit(*spaced)))
-        if paired and "spectral_paired" in self._settings.baselines:
-            pairs = self._pairs(first, second)
-            if pairs:
-                sides = zip(*pairs, strict=True)
-                fitted.append(_method("spectral_paired", SpectralFilter.fit_paired(*sides)))
+        if pairs and "spectral_paired" in self._settings.baselines:
+            both = [(_spaced(first, one), _spaced(second, two)) for one, two in pairs]
+            sides = zip(*both, strict=True)
+            fitted.append(_method("spectral_paired", SpectralFilter.fit_paired(*sides)))
         return fitted
+
+    def pairs(self, source: str, target: str) -> tuple[tuple[int, int], ...]:
+        """Numbers of the training slices that match pixel by pixel, some evenly spread."""
+        if "spectral_paired" not in self._settings.baselines:
+            return ()
+        first, second = self._domains[source], self._domains[target]
+        every = enumerate(twins(first, second, range(len(first))))
+        found = [(number, twin) for number, twin in every if twin is not None]
+        picked = spread(len(found), min(self._settings.fit_slices, len(found)))
+        return tuple(found[index] for index in picked)
 
     def _numbers(self, domain: DomainSlices) -> list[int]:
         return spread(len(domain), min(self._settings.fit_slices, len(domain)))
@@ -140,15 +149,9 @@ class Baselines:
     def _spaced(self, domain: DomainSlices) -> Iterator[Any]:
         return (_spaced(domain, number) for number in self._numbers(domain))
 
-    def _pairs(self, source: DomainSlices, target: DomainSlices) -> list[tuple[_Spaced, _Spaced]]:
-        twins = [(number, target.twin(source, number)) for number in range(len(source))]
-        found = [(number, twin) for number, twin in twins if twin is not None]
-        picked = spread(len(found), min(self._settings.fit_slices, len(found)))
-        return [(_spaced(source, found[i][0]), _spaced(target, found[i][1])) for i in picked]
-
 
 def _spaced(domain: DomainSlices, number: int) -> _Spaced:
-    return domain.pixels(number), domain.spacing(number)
+    return domain.pixels(number), domain.header(number).spacing
 
 
 def _method(name: str, apply: Callable[[Stack, Spacing], Stack]) -> Method:

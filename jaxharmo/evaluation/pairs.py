@@ -1,22 +1,22 @@
-"""Streams the slices of a pair of domains through all methods; the same measures for each.
+"""Slices of a domain through all methods; the same measures for each.
 
-In memory are one chunk of slices, the masks of some real ones (packed), and per method a table of
-features; images are gone once they are measured.
+In memory are one chunk of slices and the masks of some real ones (packed); images are gone once
+they are measured.
 """
 
-import dataclasses
 import functools
-import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxharmo.data.records import SliceHeader
 from jaxharmo.errors import InputError
+from jaxharmo.evaluation.chunks import Chunk, Made, Real
 from jaxharmo.evaluation.clock import Clock, in_threads
 from jaxharmo.evaluation.comparisons import Row, compare_slice
-from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, TITLES, Method
-from jaxharmo.evaluation.samples import Patches, Sample, Sampler, chunks, joined
+from jaxharmo.evaluation.methods import AFTER, BEFORE, CEILING, Method
+from jaxharmo.evaluation.samples import Sample, Sampler
 from jaxharmo.evaluation.slices import DomainSlices
 from jaxharmo.evaluation.structure import Anatomy, emphysema
 from jaxharmo.ops.intensity import Window
@@ -57,15 +57,6 @@ class Shown(NamedTuple):
     """Of rows and columns, mm."""
 
 
-class Trial(NamedTuple):
-    """What one method made of the slices of a pair."""
-
-    title: str
-    rows: list[Row]
-    """A row a slice that the method could make, with ``slice``, ``position_mm``, ``patient``."""
-    sample: Sample
-
-
 class RealSlices:
     """Real slices of all domains, clipped to the window, with masks and edges found once."""
 
@@ -95,22 +86,20 @@ class RealSlices:
                 return True
         return False
 
-    def sample(
-        self, domain: DomainSlices, sampler: Sampler, advance: Callable[[int], object]
-    ) -> Sample:
-        """Features of the chosen slices as they are; ``advance`` counts the finished ones."""
-        parts = []
-        for numbers in chunks(domain.chosen, domain.grids):
-            looks = self.looks(domain, numbers)
-            patches = sampler.uniform_patches(looks)
-            images = [seen.hu for seen in looks]
-            parts.append(_measured(sampler, domain, numbers, looks, patches, images))
-            advance(len(numbers))
-        return joined(parts)
+
+class Direction(NamedTuple):
+    """Where the slices of a chunk are to go."""
+
+    number: int
+    """Of the target domain."""
+    target: DomainSlices
+    methods: Sequence[Method]
+    twins: Sequence[int | None]
+    """The slice of the target that matches each of the chunk pixel by pixel, if there is one."""
 
 
 class Stream:
-    """One ordered pair of domains, all methods side by side."""
+    """Slices of one domain and what methods make of them, side by side."""
 
     def __init__(
         self, real: RealSlices, sampler: Sampler, window: Window, clock: Clock, model: str
@@ -118,88 +107,90 @@ class Stream:
         self._real, self._sampler, self._window = real, sampler, window
         self._clock, self._model = clock, model
 
-    def run(
+    def measure(
         self,
         source: DomainSlices,
-        target: DomainSlices,
-        methods: Sequence[Method],
-        before: Sample,
-        wanted: Sample,
-        shown: Collection[int],
-        advance: Callable[[int], object],
-    ) -> tuple[dict[str, Trial], Example, list[Shown]]:
-        """Trials by method, ``before`` and ``ceiling`` among them, and pictures.
+        numbers: Sequence[int],
+        directions: Sequence[Direction],
+        *,
+        features: bool,
+    ) -> Chunk:
+        """Everything about slices of one grid; their own features only where ``features``.
 
-        ``before`` and ``wanted`` are the features of the real slices of both domains, ``shown`` the
-        numbers of the source's slices for the viewer. The ceiling is there only where slices are
-        paired. ``advance`` counts the finished slices.
+        Methods ``before`` and ``ceiling`` are the real slices, of which only the rows are here;
+        the ceiling is there only where slices are paired.
         """
-        rows: dict[str, list[Row]] = {
-            name: [] for name in (BEFORE, *(m.name for m in methods), CEILING)
-        }
-        parts: dict[str, list[Sample]] = {method.name: [] for method in methods}
-        example, most = None, -1
-        pictures: list[Shown] = []
-        for numbers in chunks(source.chosen, source.grids):
-            looks = self._real.looks(source, numbers)
-            twins = [target.twin(source, number) for number in numbers]
-            truths = self._truths(target, twins)
-            patches = self._sampler.uniform_patches(looks)
-            images: dict[str, np.ndarray] = {}
-            with self._clock("reading"):
-                # Not clipped: kernels acted before any window, so a filter would err at its edges.
-                stack = np.stack([source.pixels(number) for number in numbers])
-            made: dict[str, Sequence[Anatomy | None]] = {BEFORE: looks, CEILING: truths}
-            for method in methods:
-                images[method.name] = self._made(method, stack, source.headers[numbers[0]].spacing)
-                with self._clock("masks and edges"):
-                    made[method.name] = in_threads(
-                        functools.partial(Anatomy.of, window=self._window), images[method.name]
-                    )
-                parts[method.name].append(
-                    _measured(
-                        self._sampler, source, numbers, looks, patches, list(images[method.name])
-                    )
-                )
-            with self._clock("structure"):
-                for name, others in made.items():
-                    rows[name] += self._rows(source, numbers, looks, others, truths)
-            lungs = [int(seen.tissue.lung.sum()) for seen in looks]
-            index = int(np.argmax(lungs))
-            # The slice with most lung shows most texture.
-            if lungs[index] > most:
-                most = lungs[index]
-                example = self._example(
-                    looks[index],
-                    {name: stack[index] for name, stack in images.items()},
-                    truths[index],
-                    target,
-                )
-            for index, number in enumerate(numbers):
-                if number in shown:
-                    truth, header = truths[index], source.headers[number]
-                    pictures.append(
-                        Shown(
-                            looks[index].hu,
-                            {name: stack[index].copy() for name, stack in images.items()},
-                            None if truth is None else truth.hu,
-                            looks[index].tissue.body,
-                            header.position,
-                            header.spacing,
-                        )
-                    )
-            advance(len(numbers))
-        assert example is not None, "a domain has at least one slice"
-        titles = {method.name: method.title for method in methods}
-        trials = {BEFORE: Trial(TITLES[BEFORE], rows[BEFORE], before)} | {
-            name: Trial(titles[name], rows[name], joined(some)) for name, some in parts.items()
-        }
-        ceiling = self._ceiling(rows[CEILING], source, target, wanted)
-        return trials | ceiling, example, _cut_to_body(pictures)
+        looks = self._real.looks(source, numbers)
+        with self._clock("reading"):
+            headers = [source.header(number) for number in numbers]
+            # Not clipped: kernels acted before any window, so a filter would err at its edges.
+            stack = np.stack([source.pixels(number) for number in numbers])
+        patches = self._sampler.uniform_patches(looks)
 
-    def _truths(self, target: DomainSlices, twins: list[int | None]) -> list[Anatomy | None]:
-        found = self._real.looks(target, [twin for twin in twins if twin is not None])
-        return [None if twin is None else found.pop(0) for twin in twins]
+        def sample(images: Sequence[np.ndarray]) -> Sample:
+            total = len(source.chosen)
+            return self._sampler(images, looks, headers, patches, numbers, total)
+
+        real = None
+        if features:
+            density = [emphysema(seen.hu, seen.tissue.lung) for seen in looks]
+            real = Real(sample([seen.hu for seen in looks]), np.array(density))
+        made: dict[int, dict[str, Made]] = {}
+        for direction in directions:
+            truths = self._truths(direction)
+            found = made[direction.number] = {
+                BEFORE: Made(self._rows(headers, numbers, looks, looks, truths), None)
+            }
+            known: list[tuple[np.ndarray, Made]] = []
+            for method in direction.methods:
+                images = self._made(method, stack, headers[0].spacing)
+                # Models with one style a domain give the same under every guidance.
+                one = next((one for other, one in known if np.array_equal(images, other)), None)
+                if one is None:
+                    others = self._anatomies(images)
+                    rows = self._rows(headers, numbers, looks, others, truths)
+                    one = Made(rows, sample(list(images)))
+                    known.append((images, one))
+                found[method.name] = one
+            if any(truths):
+                found[CEILING] = Made(self._rows(headers, numbers, looks, truths, truths), None)
+        lung = np.array([int(seen.tissue.lung.sum()) for seen in looks])
+        return Chunk(lung, real, made, self._clock.take())
+
+    def example(self, source: DomainSlices, number: int, direction: Direction) -> Example:
+        """Slice ``number`` of the source through all methods; ``direction`` is of that alone."""
+        (seen,), (truth,) = self._real.looks(source, [number]), self._truths(direction)
+        made = self._each(source, number, direction)
+        target = direction.target
+        other = truth or self._real.looks(target, [target.chosen[len(target.chosen) // 2]])[0]
+        (translated,) = self._anatomies([made[AFTER]])
+        edges = {"source": seen.edges, AFTER: translated.edges, "target": other.edges}
+        return Example(seen.hu, made, other.hu, truth is not None, seen.tissue, edges)
+
+    def shown(
+        self, source: DomainSlices, numbers: Sequence[int], direction: Direction
+    ) -> list[Shown]:
+        """Slices for the viewer."""
+        pictures = []
+        looks, truths = self._real.looks(source, numbers), self._truths(direction)
+        for number, seen, truth in zip(numbers, looks, truths, strict=True):
+            made, header = self._each(source, number, direction), source.header(number)
+            hu = None if truth is None else truth.hu
+            pictures.append(
+                Shown(seen.hu, made, hu, seen.tissue.body, header.position, header.spacing)
+            )
+        return _cut_to_body(pictures)
+
+    def _each(
+        self, source: DomainSlices, number: int, direction: Direction
+    ) -> dict[str, np.ndarray]:
+        stack, spacing = source.pixels(number)[None], source.header(number).spacing
+        return {each.name: self._made(each, stack, spacing)[0] for each in direction.methods}
+
+    def _truths(self, direction: Direction) -> list[Anatomy | None]:
+        twins = [twin for twin in direction.twins if twin is not None]
+        found = self._real.looks(direction.target, twins)
+        return [None if twin is None else found.pop(0) for twin in direction.twins]
 
     def _made(self, method: Method, stack: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
         with self._clock("translation" if method.model else "baselines"):
@@ -212,50 +203,33 @@ class Stream:
             )
         return np.clip(images, *self._window)
 
+    def _anatomies(self, images: Iterable[np.ndarray]) -> list[Anatomy]:
+        with self._clock("masks and edges"):
+            return in_threads(functools.partial(Anatomy.of, window=self._window), images)
+
     def _rows(
         self,
-        source: DomainSlices,
-        numbers: list[int],
+        headers: Sequence[SliceHeader],
+        numbers: Sequence[int],
         looks: Sequence[Anatomy],
         others: Sequence[Anatomy | None],
         truths: Sequence[Anatomy | None],
     ) -> list[Row]:
         def row(
-            number: int, seen: Anatomy, other: Anatomy | None, truth: Anatomy | None
+            header: SliceHeader,
+            number: int,
+            seen: Anatomy,
+            other: Anatomy | None,
+            truth: Anatomy | None,
         ) -> Row | None:
             if other is None:
                 return None
-            header = source.headers[number]
             place = {"patient": header.patient, "slice": number, "position_mm": header.position}
             return place | compare_slice(seen, other, truth, header.spacing, self._window)
 
-        found = in_threads(row, numbers, looks, others, truths)
+        with self._clock("structure"):
+            found = in_threads(row, headers, numbers, looks, others, truths)
         return [each for each in found if each is not None]
-
-    def _ceiling(
-        self, rows: list[Row], source: DomainSlices, target: DomainSlices, wanted: Sample
-    ) -> dict[str, Trial]:
-        if not rows:
-            return {}
-        place = {number: row for row, number in enumerate(wanted.numbers.tolist())}
-        twins = [(int(row["slice"]), target.twin(source, int(row["slice"]))) for row in rows]
-        measured = [(number, place[twin]) for number, twin in twins if twin in place]
-        sample = wanted.rows([row for _, row in measured])
-        # As other methods' samples are: by the number of the source slice.
-        numbers = np.array([number for number, _ in measured], int)
-        return {CEILING: Trial(TITLES[CEILING], rows, dataclasses.replace(sample, numbers=numbers))}
-
-    def _example(
-        self,
-        seen: Anatomy,
-        made: dict[str, np.ndarray],
-        truth: Anatomy | None,
-        target: DomainSlices,
-    ) -> Example:
-        other = truth or self._real.looks(target, [target.chosen[len(target.chosen) // 2]])[0]
-        translated = Anatomy.of(made[AFTER], self._window)
-        edges = {"source": seen.edges, AFTER: translated.edges, "target": other.edges}
-        return Example(seen.hu, made, other.hu, truth is not None, seen.tissue, edges)
 
 
 def _cut_to_body(pictures: list[Shown]) -> list[Shown]:
@@ -280,31 +254,6 @@ def _cut_to_body(pictures: list[Shown]) -> list[Shown]:
     return [cut(each) for each in pictures]
 
 
-def target_density(real: RealSlices, domain: DomainSlices) -> dict[str, float]:
-    """LAA-950 and Perc15 of a real domain: means over the slices that show lung."""
-    found = []
-    for numbers in chunks(domain.chosen, domain.grids):
-        found += [emphysema(seen.hu, seen.tissue.lung) for seen in real.looks(domain, numbers)]
-    return {name: _mean([getattr(each, name) for each in found]) for name in ("laa950", "perc15")}
-
-
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return float(np.mean(known)) if known else math.nan
-
-
 def _unpacked(hu: np.ndarray, bits: np.ndarray) -> Anatomy:
     *masks, edges = np.unpackbits(bits, axis=-1, count=hu.shape[1]).astype(bool)
     return Anatomy(hu, Tissue(*masks), edges)
-
-
-def _measured(
-    sampler: Sampler,
-    domain: DomainSlices,
-    numbers: list[int],
-    looks: Sequence[Anatomy],
-    patches: Sequence[Patches],
-    images: Sequence[np.ndarray],
-) -> Sample:
-    headers = [domain.headers[number] for number in numbers]
-    return sampler(images, looks, headers, patches, numbers, len(domain.chosen))

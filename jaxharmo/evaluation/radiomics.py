@@ -10,9 +10,7 @@ slices are one compiled call.
 
 import functools
 import importlib.util
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import jax
@@ -21,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxharmo.errors import InputError
+from jaxharmo.evaluation.clock import in_threads
 from jaxharmo.evaluation.pyradiomics import pyradiomics_features
 from jaxharmo.ops.haralick import MATRIX_FEATURES
 
@@ -75,8 +74,7 @@ def _crop(hu: np.ndarray, mask: np.ndarray) -> _Crop:
 
 
 def _native_features(crops: list[_Crop], bin_width: float) -> list[Row]:
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        measured = list(threads.map(lambda crop: _on_the_host(crop[0], crop[1], bin_width), crops))
+    measured = in_threads(lambda crop: _on_the_host(crop[0], crop[1], bin_width), crops)
     rows, counts = [row for row, _ in measured], [count for _, count in measured]
     return [row | texture for row, texture in zip(rows, _glcm_features(counts), strict=True)]
 

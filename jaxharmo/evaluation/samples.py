@@ -1,8 +1,8 @@
 """Measurements of a set of slices: tables with the slice and patient of each row."""
 
 import dataclasses
-from collections.abc import Hashable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -73,6 +73,37 @@ class Sample:
         )
 
 
+_GROUPS = ("deep", "deep_rows", "profiles")
+_PLAIN = ("numbers", "patients", "radiomics")
+
+
+def packed(sample: Sample) -> dict[str, np.ndarray]:
+    """A sample as arrays by name, as a file holds them."""
+    arrays = {name: getattr(sample, name) for name in _PLAIN}
+    arrays["names"] = np.array(sample.names, str)
+    for group in _GROUPS:
+        arrays |= {f"{group}/{name}": rows for name, rows in getattr(sample, group).items()}
+    return arrays
+
+
+def unpacked(arrays: Mapping[str, np.ndarray]) -> Sample:
+    """The sample in arrays; ``ValueError`` or ``KeyError`` where they hold none."""
+    groups: dict[str, Any] = {group: subset(arrays, group) for group in _GROUPS}
+    plain: dict[str, Any] = {name: arrays[name] for name in _PLAIN}
+    if (
+        len({len(rows) for rows in plain.values()}) > 1
+        or groups["deep"].keys() != groups["deep_rows"].keys()
+    ):
+        raise ValueError("tables of unequal length")
+    return Sample(**plain, names=tuple(arrays["names"].tolist()), **groups)
+
+
+def subset(arrays: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """Arrays whose names begin with ``name`` and a slash, without that."""
+    start = f"{name}/"
+    return {key[len(start) :]: rows for key, rows in arrays.items() if key.startswith(start)}
+
+
 def tile_count(sample: Sample) -> int:
     """Number of tiles with features of EfficientNet-Lite0."""
     return len(sample.deep_rows["lite0_texture"])
@@ -110,10 +141,15 @@ class Sampler:
     """Measures slices; the same settings for real and made ones."""
 
     def __init__(
-        self, settings: EvalConfig, window: Window, extractors: Sequence[Extractor], clock: Clock
+        self,
+        settings: EvalConfig,
+        window: Window,
+        extractors: Sequence[Extractor],
+        clock: Clock,
+        roi: str = "lung",
     ):
         self.engine: Engine = check_engine(settings.radiomics)
-        self.roi = "lung"
+        self.roi = roi
         self._settings, self._window, self._clock = settings, window, clock
         self._extractors = extractors
 

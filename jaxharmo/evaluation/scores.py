@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +15,6 @@ from jaxharmo.evaluation.comparisons import Row
 from jaxharmo.evaluation.fid import frechet_distance, kernel_distance
 from jaxharmo.evaluation.intervals import frechet_interval
 from jaxharmo.evaluation.metrics import BY_NAME
-from jaxharmo.evaluation.pairs import Trial
 from jaxharmo.evaluation.samples import Sample
 from jaxharmo.evaluation.statistics import (
     Combat,
@@ -34,6 +34,15 @@ CONCORDANT = 0.85
 _SUBSETS = 20
 Score = dict[str, float]
 Interval = tuple[float, float]
+
+
+class Trial(NamedTuple):
+    """What one method made of the slices of a pair of domains."""
+
+    title: str
+    rows: list[Row]
+    """A row a slice that the method could make, with ``slice``, ``position_mm``, ``patient``."""
+    sample: Sample
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The slices of an evaluation: which are paired, and of which patient."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -74,13 +74,9 @@ class DomainSlices:
         """One slice in HU, float32."""
         return self._slices[number].pixels.astype(np.float32)
 
-    def spacing(self, number: int) -> tuple[float, float]:
-        """Between rows and between columns of one slice, mm."""
-        return self._slices[number].header.spacing
-
-    def patient(self, number: int) -> str:
-        """Pseudonym of the patient of one slice."""
-        return self.headers[number].patient
+    def header(self, number: int) -> SliceHeader:
+        """Header of one slice, which is read anew."""
+        return self._slices[number].header
 
     def twin(self, other: "DomainSlices", number: int) -> int | None:
         """Number of the slice here that matches slice ``number`` of ``other`` pixel by pixel.
@@ -88,6 +84,13 @@ class DomainSlices:
         The same acquisition at the same position, reconstructed on the same grid.
         """
         return self._scan.numbers.get(_key(other.headers[number], other.shapes[number]))
+
+
+def twins(
+    source: DomainSlices, target: DomainSlices, numbers: Sequence[int]
+) -> tuple[int | None, ...]:
+    """For each of these slices of ``source`` its twin in ``target``."""
+    return tuple(target.twin(source, number) for number in numbers)
 
 
 class _Scan(NamedTuple):

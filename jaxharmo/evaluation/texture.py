@@ -143,8 +143,10 @@ def _hann(shape: tuple[int, int]) -> tuple[np.ndarray, float, float]:
 def _rings(
     shape: tuple[int, int], spacing: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of ``_half_power``: band of each frequency (the last: left out), how often it occurs in the
-    whole transform, and the frequencies of each band."""
+    """Bands of the frequencies of ``_half_power``; the last stands for all that is left out.
+
+    With it how often each occurs in the whole transform, and the frequencies of each band.
+    """
     # Pixels per mm to line pairs per cm.
     rows = np.fft.fftfreq(shape[0], spacing[0] / 10)
     columns = np.fft.rfftfreq(shape[1], spacing[1] / 10)

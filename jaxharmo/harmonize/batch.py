@@ -6,20 +6,22 @@ target's slug.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from jaxharmo.data.manifest import unique_slugs
 from jaxharmo.data.prepare.headers import DERIVED, OURS, Skipped
 from jaxharmo.data.prepare.scan import find_series
 from jaxharmo.data.prepare.series import list_files
+from jaxharmo.data.prepare.workers import Spread
 from jaxharmo.errors import InputError
 from jaxharmo.files import make_folder
 from jaxharmo.harmonize.derivation import Method
+from jaxharmo.harmonize.elsewhere import Task, elsewhere
 from jaxharmo.harmonize.nifti import NiftiImage, is_nifti, stem
 from jaxharmo.harmonize.series import DicomSeries
 from jaxharmo.harmonize.volume import Report, harmonize_volume
-from jaxharmo.lock import locked
+from jaxharmo.lock import locked_share
 
 _FIRST = 4
 
@@ -106,42 +108,72 @@ def run(
     origin: str | None = None,
     skip_own: bool = False,
     report: Report = print,
+    spread: Spread | None = None,
+    opener: Callable[[], list[Method]] | None = None,
 ) -> int:
-    """``harmonize`` for volumes that are found already."""
+    """``harmonize`` for volumes that are found already; with ``spread`` its part, or by others.
+
+    Other processes get their ``methods`` from ``opener``, which has to be picklable.
+    """
+    spread = spread or Spread(workers=1)
+    number, count = spread.share
     make_folder(destination.parent)
-    with locked(destination.with_name(f"{destination.name}.lock"), f"the output {destination}"):
-        return _run(volumes, destination, methods, origin, skip_own, report)
+    lock = destination.with_name(f"{destination.name}.lock")
+    with locked_share(lock, f"the output {destination}", spread.share):
+        tasks = _tasks(volumes, destination, methods, origin, skip_own)
+        share = tasks[number - 1 :: count]
+        if not spread.elsewhere:
+            results = _here(share, methods, origin, report, alone=len(tasks) == 1)
+        else:
+            assert opener is not None, "other processes need to know the methods"
+            results = elsewhere(share, opener, origin, spread, report)
+        failed = [error for error in results if error]
+    if failed:
+        raise InputError(f"{len(failed)} of {len(share)} results failed; first: {failed[0]}")
+    return len(share)
 
 
-def _run(
+def _tasks(
     volumes: Sequence[DicomSeries | NiftiImage],
     destination: Path,
-    methods: list[Method],
+    methods: Sequence[Method],
     origin: str | None,
     skip_own: bool,
-    report: Report,
-) -> int:
+) -> list[Task]:
     slugs = unique_slugs([method.derivation.to for method in methods])
-    tasks = [
-        (volume, _place(volume, destination, slug if len(volumes) * len(methods) > 1 else ""), each)
+    return [
+        Task(
+            volume,
+            _place(volume, destination, slug if len(volumes) * len(methods) > 1 else ""),
+            number,
+            f"{volume.label} to {method.derivation.to}",
+        )
         for volume in volumes
-        for each, slug in zip(methods, slugs, strict=True)
-        if not (skip_own and each.derivation.to == (volume.origin if origin is None else origin))
+        for number, (method, slug) in enumerate(zip(methods, slugs, strict=True))
+        if not (skip_own and method.derivation.to == (volume.origin if origin is None else origin))
     ]
-    failed: list[str] = []
-    for number, (volume, place, method) in enumerate(tasks, start=1):
-        if len(tasks) > 1:
-            report(f"[{number}/{len(tasks)}] {volume.label} to {method.derivation.to}")
+
+
+def _here(
+    tasks: Sequence[Task],
+    methods: Sequence[Method],
+    origin: str | None,
+    report: Report,
+    *,
+    alone: bool,
+) -> Iterator[str]:
+    """What went wrong with each; where one result is all, that is raised."""
+    for number, task in enumerate(tasks, start=1):
+        if not alone:
+            report(f"[{number}/{len(tasks)}] {task.title}")
         try:
-            harmonize_volume(volume, place, method, report, origin)
+            harmonize_volume(task.volume, task.place, methods[task.method], report, origin)
+            yield ""
         except InputError as error:
-            if len(tasks) == 1:
+            if alone:
                 raise
             report(f"failed: {error}")
-            failed.append(str(error))
-    if failed:
-        raise InputError(f"{len(failed)} of {len(tasks)} results failed; first: {failed[0]}")
-    return len(tasks)
+            yield str(error)
 
 
 def _place(volume: DicomSeries | NiftiImage, destination: Path, slug: str) -> Path:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from jaxharmo.data.prepare.workers import Spread
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.batch import check_apart, find_volumes, run
+from jaxharmo.harmonize.derivation import Method
 from jaxharmo.harmonize.harmonizer import Harmonizer
 from jaxharmo.harmonize.volume import Volume
 
@@ -28,20 +30,45 @@ class Choices:
     allow_derived: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class _Opener:
+    """The methods of a command, in whichever process it is called."""
+
+    load: Callable[[], Harmonizer]
+    to: tuple[str, ...]
+    seed: int | None
+    like: Volume | None
+    kernel_tag: bool
+    date: datetime | None
+
+    def __call__(self) -> list[Method]:
+        harmonizer = self.load()
+        return [
+            harmonizer.method(
+                to, seed=self.seed, like=self.like, kernel_tag=self.kernel_tag, date=self.date
+            )
+            for to in self.to
+        ]
+
+
 def harmonize_command(
     source: Path,
     destination: Path,
-    harmonizer: Harmonizer,
+    load: Callable[[], Harmonizer],
     choices: Choices,
     report: Callable[[str], object],
+    spread: Spread | None = None,
 ) -> int:
     """Harmonize what is in ``source`` as chosen; the number of results in ``destination``.
 
-    Raises ``InputError`` for choices that do not go together, before anything is written.
+    With ``spread`` some of the results, or by other processes, for which ``load`` has to be
+    picklable. Raises ``InputError`` for choices that do not go together, before anything is
+    written.
     """
     check_apart(source, destination)
     if choices.seed is not None and (choices.seed < 0 or choices.like is not None):
         raise InputError("--seed: must not be negative, and excludes --like")
+    harmonizer = load()
     targets, like = _targets(harmonizer, choices, report)
     date = _date(choices.date)
     volumes = find_volumes(
@@ -49,12 +76,8 @@ def harmonize_command(
     )
     if harmonizer.must_measure:
         report("measuring the texture of the training domains, once")
-    methods = [
-        harmonizer.method(
-            to, seed=choices.seed, like=like, kernel_tag=choices.kernel_tag, date=date
-        )
-        for to in targets
-    ]
+    opener = _Opener(load, targets, choices.seed, like, choices.kernel_tag, date)
+    methods = dataclasses.replace(opener, load=lambda: harmonizer)()
     return run(
         volumes,
         destination,
@@ -62,6 +85,8 @@ def harmonize_command(
         origin=choices.origin,
         skip_own=choices.to == (ALL,),
         report=report,
+        spread=spread,
+        opener=opener,
     )
 
 

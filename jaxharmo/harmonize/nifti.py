@@ -82,6 +82,10 @@ class NiftiImage:
         self._ours = ours
         self.label = label or Path(stem(path))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For other processes, which read it anew: voxels are many."""
+        return {name: vars(self)[name] for name in ("path", "_ours", "label")}
+
     @property
     def spacing(self) -> float:
         """Distance of rows, mm."""

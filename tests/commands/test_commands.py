@@ -121,7 +121,7 @@ def test_a_killed_run_goes_on_to_the_end(trained):
 def test_a_stage_without_a_terminal_is_one_line(trained):
     _, _, said = trained
     stages = [line.split(":")[0] for line in said.splitlines() if re.search(r": \d+/\d+ ", line)]
-    assert stages == ["training", "measuring", "translating"]
+    assert stages == ["training", "measuring", "comparing"]
 
 
 def test_training_ends_with_figures_of_every_pair(trained):
@@ -148,8 +148,24 @@ def test_evaluation_of_another_step_and_split(trained):
     assert code == 0, said
     assert str(workdir / "eval" / "4" / "report.html") in out
     stages = [line.split(":")[0] for line in said.splitlines() if re.search(r": \d+/\d+ ", line)]
-    assert stages == ["measuring", "translating"]
+    assert stages == ["measuring", "comparing"]
     assert_one_line(run("eval.py", "--workdir", workdir, "--step", 5), "4, 6")
+
+
+def test_evaluation_in_parts(trained):
+    workdir, *_ = trained
+    words = ("eval", "--workdir", workdir, "--step", 4, "--eval.targets", "PHANTOM Ellipse -- B30f")
+    assert_one_line(jaxharmo(*words, "--merge"), "no parts to merge", "4.parts")
+    assert_one_line(jaxharmo(*words, "--part", "3/2"), "3/2", "i/n")
+    assert_one_line(jaxharmo(*words, "--processes", "2"), "--distributed")
+    for part in ("1/2", "2/2"):
+        code, out, said = jaxharmo(*words, "--part", part)
+        assert (code, out) == (0, ""), said
+        assert f"part {part[0]} of 2 is done; finish with --merge" in said
+    assert_one_line(jaxharmo(*words, "--merge", "--split", "validation"), "with another")
+    code, out, said = jaxharmo(*words, "--merge")
+    assert code == 0, said
+    assert str(workdir / "eval" / "4" / "report.html") in out
 
 
 def test_harmonize_writes_a_series(trained, tmp_path):

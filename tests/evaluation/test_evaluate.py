@@ -8,88 +8,36 @@ import re
 import numpy as np
 import PIL.Image
 import pytest
+from blurred_domains import (
+    CONFIG,
+    SHARP,
+    SIDE,
+    SLICES,
+    SOFT,
+    STRANGE,
+    blur_to_soft,
+    write_shards,
+)
 from browsing import Opened
 from scipy import ndimage
 
-from jaxharmo.config import Config, DataConfig, EvalConfig
-from jaxharmo.data.manifest import Domain, Manifest, slugify, write_manifest
-from jaxharmo.data.records import Slice, SliceHeader
-from jaxharmo.data.shards import ShardWriter
+from jaxharmo.config import Config, DataConfig
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate
 from jaxharmo.evaluation.methods import Guidance
 from jaxharmo.evaluation.metrics import BY_NAME
 from jaxharmo.evaluation.summary import summary_table
 
-SIDE, SLICES = 96, 5
-SHARP, SOFT, STRANGE = "ACME One -- H", "ACME One -- S", "<script>alert(1)</script> & Co -- X"
-BLURS = {SHARP: 0.0, SOFT: 1.2, STRANGE: 2.0}
-CONFIG = Config(
-    data=DataConfig(domains=(SHARP, SOFT)),
-    eval=EvalConfig(tile=32, resamples=20, permutations=19),
-)
-
-
-def chest(number):
-    """Body, two lungs with vessels, noise: HU."""
-    random = np.random.default_rng(number)
-    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
-    inside = lambda cy, cx, ry, rx: ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1  # noqa: E731
-    hu = np.full((SIDE, SIDE), -920.0)
-    hu[inside(0.5, 0.5, 0.4, 0.45)] = 40
-    for cx in (0.3, 0.7):
-        hu[inside(0.5, cx + 0.01 * random.normal(), 0.25, 0.13)] = -820
-        for cy in random.uniform(0.35, 0.65, 4):
-            hu[inside(cy, cx + random.uniform(-0.06, 0.06), 0.02, 0.02)] = 20
-    return hu + 20 * random.normal(size=hu.shape)
-
-
-def blurred(hu, sigma):
-    return ndimage.gaussian_filter(hu, (0,) * (hu.ndim - 2) + (sigma, sigma)) if sigma else hu
-
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("shards")
-    domains = []
-    for index, (name, blur) in enumerate(BLURS.items()):
-        with ShardWriter(directory, "test", slugify(name)) as writer:
-            for number in range(SLICES):
-                header = SliceHeader(
-                    domain=index,
-                    patient=f"p{number // 3}",
-                    series=f"s{index}",
-                    # The third domain is of other acquisitions: unpaired.
-                    acquisition=f"a{index // 2}",
-                    position=2.5 * number,
-                    spacing=(1.0, 1.0),
-                    body=(0, 0, SIDE, SIDE),
-                )
-                hu = blurred(chest(number), blur).round().clip(-1024, 3071)
-                writer.write(Slice(header, hu.astype(np.int16)))
-        slices = {"train": 0, "validation": 0, "test": SLICES}
-        domains.append(Domain(index=index, name=name, slug=slugify(name), slices=slices))
-    manifest = Manifest(
-        window=(-1024.0, 3071.0),
-        spacing="native",
-        split_by="patient",
-        domains=tuple(domains),
-        patients={"test": ["p0", "p1"]},
-        paired=((SHARP, SOFT),),
-        provenance={"tool": "test"},
-    )
-    write_manifest(directory, manifest)
-    return directory
+    return write_shards(tmp_path_factory.mktemp("shards"))
 
 
 def run(translate, shards, output, config=CONFIG, report=lambda _: None):
     guide = lambda training: [Guidance("model", translate)]  # noqa: E731
     metrics = evaluate(guide, shards, config, output, model="step 3", report=report)
     return metrics, {(pair["source"], pair["target"]): pair for pair in metrics["pairs"]}
-
-
-def blur_to_soft(hu, of, to):
-    return blurred(hu, BLURS[SOFT]) if to == SOFT else hu
 
 
 @pytest.fixture(scope="module")

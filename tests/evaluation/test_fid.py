@@ -62,13 +62,17 @@ def test_kernel_distance_equals_its_definition():
     assert kernel_distance(a, b, subset_size=20) == (mean, spread)
 
 
-def test_kernel_distance_of_subsets_of_sets_of_unequal_size():
+@pytest.mark.parametrize("subsets", [4, 40])
+def test_kernel_distance_of_subsets_of_sets_of_unequal_size(subsets):
     random = np.random.default_rng(7)
     a, b = random.normal(size=(30, 8)), random.normal(0.4, size=(50, 8))
     draws = np.random.default_rng(5)
-    parts = [[rows[draws.choice(len(rows), 10, replace=False)] for rows in (a, b)] for _ in "abcd"]
+    parts = [
+        [rows[draws.choice(len(rows), 10, replace=False)] for rows in (a, b)]
+        for _ in range(subsets)
+    ]
     values = [unbiased_mmd(*some) for some in parts]
-    found = kernel_distance(a, b, subsets=4, subset_size=10, seed=5)
+    found = kernel_distance(a, b, subsets=subsets, subset_size=10, seed=5)
     assert found == pytest.approx((np.mean(values), np.std(values)), rel=1e-9)
 
 

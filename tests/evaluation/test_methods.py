@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from jaxharmo.config import EvalConfig
-from jaxharmo.evaluation.cache import kept_sample
+from jaxharmo.evaluation.cache import keep_features, kept_features
+from jaxharmo.evaluation.chunks import Real
 from jaxharmo.evaluation.methods import guidances
 from jaxharmo.evaluation.samples import Sample, chunks, joined
 from jaxharmo.evaluation.scores import over_slices
@@ -98,19 +99,19 @@ def test_samples_join_and_split_with_their_tiles():
 
 def test_kept_samples_are_found_by_what_they_depend_on(tmp_path):
     domain = SimpleNamespace(digest="d", chosen=[0, 5], split="test", slug="a")
-    made = sample([0, 5], [1, 2])
-    measured = []
+    made = Real(sample([0, 5], [1, 2]), np.array([[3.0, -900.0], [np.nan, np.nan]]))
 
     def find(where=tmp_path, settings="s", **changes):
-        measured.clear()
         slices = SimpleNamespace(**{**vars(domain), **changes})
-        found, was_kept = kept_sample(
-            where, slices, {"tile": settings}, lambda: measured.append(1) or made
-        )
-        assert was_kept != bool(measured)
+        found = kept_features(where, slices, {"tile": settings})
+        if found is None:
+            keep_features(where, slices, {"tile": settings}, made)
+            return False
         for field in dataclasses.fields(Sample):
-            np.testing.assert_equal(getattr(found, field.name), getattr(made, field.name))
-        return was_kept
+            kept, expected = (getattr(each.sample, field.name) for each in (found, made))
+            np.testing.assert_equal(kept, expected)
+        np.testing.assert_equal(found.density, made.density)
+        return True
 
     assert [find(), find()] == [False, True]
     assert not any([find(settings="t"), find(digest="e"), find(chosen=[0, 6])])

@@ -60,7 +60,9 @@ def test_power_of_a_slice_is_the_mean_over_rings_of_its_whole_transform(shape):
     hann = np.outer(np.hanning(shape[0]), np.hanning(shape[1]))
     centred = (hu - np.average(hu, weights=hann)) * hann
     power = np.abs(np.fft.fft2(centred)) ** 2 * 0.7 * 0.9 / np.sum(hann**2)
-    rows, columns = (np.fft.fftfreq(side, step / 10) for side, step in zip(shape, spacing))
+    rows, columns = (
+        np.fft.fftfreq(side, step / 10) for side, step in zip(shape, spacing, strict=True)
+    )
     frequency = np.hypot(rows[:, None], columns)
     found = texture.radial_power(hu, spacing).power
     for middle, value in zip(FREQUENCIES, found, strict=True):

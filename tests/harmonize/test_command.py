@@ -26,7 +26,9 @@ def harmonizer():
 
 def run(harmonizer, source, destination, **choices):
     lines = []
-    count = harmonize_command(source, destination, harmonizer, Choices(**choices), lines.append)
+    count = harmonize_command(
+        source, destination, lambda: harmonizer, Choices(**choices), lines.append
+    )
     return count, lines
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import TRAIN, TRAIN_ONLY, finish, start, state_of
+from runs import ROOT, TRAIN, TRAIN_ONLY, finish, start, state_of
+from same_figures import assert_same_figures
 
 from jaxharmo.checkpoint import Checkpoints
 from jaxharmo.errors import InputError
@@ -101,7 +102,13 @@ def test_two_processes_stop_at_one_step_and_evaluate_once(phantom, tmp_path):
     first, second = start_two(phantom, tmp_path, *end, script=TRAIN)
     assert "report.html" in finish(first)
     assert "report.html" not in finish(second)
-    assert (tmp_path / "eval" / str(step + 1) / "report.html").exists()
+    output = tmp_path / "eval" / str(step + 1)
+    assert (output / "report.html").exists()
+    together = json.loads((output / "metrics.json").read_text())
+    words = [sys.executable, "eval.py", "--workdir", str(tmp_path)]
+    alone = {"JAX_NUM_CPU_DEVICES": "1"}
+    subprocess.run(words, cwd=ROOT, env=os.environ | alone, check=True, capture_output=True)
+    assert_same_figures(together, json.loads((output / "metrics.json").read_text()))
 
 
 def test_two_members_save_a_cut_state_stop_together_and_part(tmp_path):

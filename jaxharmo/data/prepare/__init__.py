@@ -26,7 +26,7 @@ from jaxharmo.data.prepare.scan import scan
 from jaxharmo.data.prepare.series import group, list_files
 from jaxharmo.data.prepare.sources import Rules, read_file
 from jaxharmo.data.prepare.tasks import Task, decode_slice, read_result, write_task
-from jaxharmo.data.prepare.workers import Workers, open_workers
+from jaxharmo.data.prepare.workers import Job, Workers, open_workers
 from jaxharmo.errors import InputError
 from jaxharmo.isolation import Death, warm_up
 
@@ -37,21 +37,6 @@ __all__ = [
 Report = Callable[[str], object]
 MOST_WARNINGS = 5
 """Series of each kind that are named; all are in ``warnings.csv``."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
-    """How the work is done; the result does not depend on it."""
-
-    workers: int = 0
-    """Processes; 0 is one a core."""
-    scheduler: str | None = None
-    """Address of a Dask scheduler that does the work instead (tcp://host:port); its workers must
-    see both folders under the same names."""
-    part: str | None = None
-    """i/n: do the i-th of n parts, as an array job of a cluster does, and do not finish the set."""
-    merge: bool = False
-    """Finish a set all parts of which are done."""
 
 
 def prepare(
@@ -78,7 +63,7 @@ def prepare(
     if not job.scheduler:
         warm_up()
     source, destination = source.resolve(), destination.resolve()
-    _, parts = _part(job)
+    _, parts = job.share
     for path in (destination, *([key_file.resolve()] if key_file else [])):
         if path.is_relative_to(source):
             raise InputError(f"{path}: lies in the input folder; name one outside of it")
@@ -115,7 +100,7 @@ def _prepare(
     report: Report,
 ) -> Manifest | None:
     """``prepare`` in a folder that is ours alone, or with the other parts of the work."""
-    part, parts = _part(job)
+    part, parts = job.share
     finished = open_destination(destination, provenance, shared=parts > 1 or job.merge)
     if finished and not key_file:
         report(f"{destination}: already prepared from these files")
@@ -229,18 +214,6 @@ def _tell_warnings(plan: Plan, report: Report) -> None:
         report(f"warning: {name} ({domain}): {oddity}")
     if len(odd) > MOST_WARNINGS:
         report(f"warning: {len(odd) - MOST_WARNINGS} more, see {WARNINGS_NAME}")
-
-
-def _part(job: Job) -> tuple[int, int]:
-    """Number and count of the part; ``InputError`` where it is no part."""
-    if job.part is None:
-        return 1, 1
-    first, slash, second = job.part.partition("/")
-    if not (slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
-        raise InputError(f"part {job.part}: must be i/n, as 1/8 is the first of eight")
-    if job.merge:
-        raise InputError("--merge finishes what all parts have done; give it without --part")
-    return int(first), int(second)
 
 
 def _fingerprint(source: Path, files: Iterable[Path], labels: Path | None) -> str:

@@ -4,6 +4,7 @@ Order of completion is theirs; nothing that is written may depend on it.
 """
 
 import contextlib
+import dataclasses
 import itertools
 import os
 import threading
@@ -19,6 +20,58 @@ Result = TypeVar("Result")
 CONNECT_SECONDS = 30
 _IN_FLIGHT = 2
 """Tasks a Dask worker that are handed out at a time; the others are not even made yet."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Who does the work; the result does not depend on it."""
+
+    workers: int = 0
+    """Processes; 0 is one a core."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler that does the work instead (tcp://host:port); its workers must
+    see all folders under the same names."""
+    part: str | None = None
+    """i/n: do the i-th of n parts, as an array job of a cluster does, and leave the others."""
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Number and count of the part, 1 of 1 where there is one; ``InputError`` for no part."""
+        if self.part is None:
+            return 1, 1
+        first, slash, second = self.part.partition("/")
+        number, count = (int(each) if each.isdecimal() else 0 for each in (first, second))
+        if not slash or not 1 <= number <= count:
+            raise InputError(f"part {self.part}: must be i/n, as 1/8 is the first of eight")
+        return number, count
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other processes do the work."""
+        return self.scheduler is not None or self.workers != 1
+
+    @property
+    def threads(self) -> int:
+        """Of each of the other processes, so that all of them together have this machine's cores.
+
+        A worker of Dask is taken to have one core for each of its threads.
+        """
+        return 1 if self.scheduler else max(1, cores() // (self.workers or cores()))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job(Spread):
+    """Work that ends with what needs all of it."""
+
+    merge: bool = False
+    """Finish what all parts have done."""
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """As of ``Spread``; ``InputError`` where a part is to be merged, too."""
+        if self.merge and self.part is not None:
+            raise InputError("--merge finishes what all parts have done; give it without --part")
+        return super().share
 
 
 class Workers(Protocol):
@@ -56,7 +109,10 @@ def open_workers(count: int, scheduler: str | None = None) -> Iterator[Workers]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use: at most ``NPROC`` of the environment, by which XLA goes."""
+    limit = os.environ.get("NPROC", "")
+    if limit.isdecimal() and int(limit):
+        return int(limit)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -19,6 +19,8 @@ PERMUTATIONS = 999
 _FOLDS = 5
 _BLOCK = 64
 """Permutations at a time, to bound memory."""
+_LARGEST = 4096
+"""Rows of a side that the maximum mean discrepancy is taken of."""
 
 
 class Permanova(NamedTuple):
@@ -97,8 +99,15 @@ def mmd(
     together, as which the features are also z-scored: otherwise permutations would not be alike.
     ``groups`` and ``strata`` as in ``permanova``, for the rows of ``a`` and of ``b``. Rows with a
     value that is not finite, and features without spread, are left out. NaN for fewer than two rows
-    on a side.
+    on a side. Of a side with more than 4,096 rows so many are taken, evenly spread: the kernel has
+    a value for every pair.
     """
+    picked = [np.linspace(0, len(x) - 1, min(len(x), _LARGEST)).round().astype(int) for x in (a, b)]
+    a, b = a[picked[0]], b[picked[1]]
+    groups, strata = (
+        pair and (np.asarray(pair[0])[picked[0]], np.asarray(pair[1])[picked[1]])
+        for pair in (groups, strata)
+    )
     kept, table = _table(np.concatenate([a, b]))
     labels = np.repeat([0, 1], [len(a), len(b)])[kept]
     if min(np.bincount(labels, minlength=2)) < 2 or not table.shape[1]:

@@ -110,6 +110,17 @@ def test_mmd_equals_its_formula_and_finds_differences():
     assert np.isnan(mmd(a[:1], b).value)
 
 
+def test_mmd_of_many_rows_is_that_of_some(monkeypatch):
+    monkeypatch.setattr("jaxharmo.evaluation.statistics.multivariate._LARGEST", 10)
+    rows, labels, whose = domains(0.5)
+    a, b = rows[labels == "H"], rows[labels == "S"][:8]
+    few = np.linspace(0, len(a) - 1, 10).round().astype(int)
+    groups = whose[labels == "H"], whose[labels == "S"][:8]
+    found = mmd(a, b, groups, permutations=99)
+    assert found.value == pytest.approx(literal_mmd(a[few], b))
+    assert found.p == mmd(a[few], b, (groups[0][few], groups[1]), permutations=99).p
+
+
 def test_domains_are_told_apart_in_unseen_patients():
     far, labels, patients = domains(5.0)
     assert domain_auc(far, labels, patients) == 1
