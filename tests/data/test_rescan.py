@@ -24,6 +24,7 @@ from jaxharmo.data.rescan.scanner import Scanner
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.slices import DomainSlices
+from jaxharmo.ops.reconstruction import noise_power
 
 SMALL = Scanner(
     name="Small", kernel="B30f", field_of_view=330, matrix=96, elements=128, pitch=3.0, views=96
@@ -95,6 +96,33 @@ def test_predicted_variance_of_line_integrals():
     middle = np.s_[:, 54:74]
     found = np.var(drawn, 0, ddof=1)[middle].mean()
     assert found == pytest.approx(np.asarray(variance)[0][middle].mean(), rel=0.05)
+
+
+def test_noise_power_of_a_water_cylinder():
+    """Poisson and electronic noise, through logarithm, water correction and filter."""
+    scanner = dataclasses.replace(SMALL, matrix=128, bowtie=0.0, modulation=0.0)
+    objects, _ = cylinder(110)
+    expected, beam = expected_signal(objects, (3.4, 3.4), scanner)
+    _, variance = line_integrals(expected, beam, scanner)
+    repeats, side, pixel = 96, 48, scanner.pixel
+    drawn = [count(np.asarray(expected)[0], 12.0, (k, "", "", 0.0)) for k in range(repeats)]
+    hu = np.asarray(jax.jit(functools.partial(image, scanner=scanner))(np.stack(drawn), beam))
+    middle = slice(64 - side // 2, 64 + side // 2)
+    taper = np.outer(np.hanning(side), np.hanning(side))
+    spectra = np.abs(np.fft.fft2((hu - hu.mean(0))[:, middle, middle] * taper)) ** 2
+    power = spectra.sum(0) / (repeats - 1) * pixel**2 / (taper**2).sum()
+    # Rays through a pixel have lengths of water that depend on their direction.
+    axis = (np.arange(side) - (side - 1) / 2) * pixel
+    angles = np.arange(scanner.views) * np.pi / scanner.views
+    places = axis[:, None, None] * np.cos(angles) + axis[:, None] * np.sin(angles)
+    detector = (np.arange(scanner.elements) - (scanner.elements - 1) / 2) * scanner.pitch
+    behind = np.interp(places, detector, np.asarray(variance)[0].mean(0)).mean(2)
+    mean = (behind * taper**2).sum() / (taper**2).sum()
+    frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(side, pixel / 10)] * 2))
+    for low, high in ((0.5, 0.9), (0.9, 1.3), (1.3, 1.6)):
+        ring = (frequency > low) & (frequency <= high)
+        theory = noise_power(mean, scanner.geometry, frequency[ring], scanner.response)
+        assert power[ring].mean() == pytest.approx(1000**2 * theory.mean(), rel=0.05)
 
 
 def test_tube_current_and_bowtie():

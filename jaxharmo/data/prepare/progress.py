@@ -34,8 +34,8 @@ def open_destination(
         manifest = read_manifest(directory)
         if manifest.provenance != provenance:
             raise InputError(
-                f"{directory}: holds a shard set made from other files or settings; "
-                "name a new folder, or delete this one"
+                f"{directory}: holds a shard set made from other files or settings, or "
+                "by another version; name a new folder, or delete this one"
             )
         close_destination(directory)
         return manifest

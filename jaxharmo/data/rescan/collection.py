@@ -36,6 +36,7 @@ from jaxharmo.data.rescan.units import SLICES, Unit, Work, is_done, record_path,
 from jaxharmo.data.shards import ShardWriter, SliceSource
 from jaxharmo.errors import InputError
 from jaxharmo.isolation import Death, warm_up
+from jaxharmo.version import __version__
 
 WINDOW = (-1024.0, 3071.0)
 
@@ -53,6 +54,9 @@ class RescanConfig:
     compared pixel by pixel."""
     matrix: int | None = None
     """Pixels a side of every scanner's image instead of its own."""
+    all_grids: bool = False
+    """Training and validation slices, too, on the grids of all scanners: pairs to train on where
+    grids differ. The test split has them always."""
     seed: int = 0
     """Of the noise; the same seed gives the same files."""
 
@@ -62,17 +66,19 @@ def rescan(
     destination: Path,
     config: RescanConfig | None = None,
     *,
+    scanners: tuple[Scanner, ...] = (),
     workers: int = 0,
     report: Callable[[str], object] = print,
 ) -> Manifest:
     """Write the slices of ``source`` as virtual scanners show them into ``destination``.
 
+    ``scanners`` take the place of those that ``config`` names.
     ``workers`` processes (0: one a core); the bytes do not depend on them. A killed run goes on
     where it stopped; a finished set of the same settings is kept. ``InputError`` for impossible
     scanners, a source without spacing, and a body that does not fit into a field of view.
     """
     config = config or RescanConfig()
-    scanners = _scanners(config)
+    scanners = scanners or _scanners(config)
     manifest = read_manifest(source)
     chosen = choose_domains(manifest, config.domains)
     source, destination = source.resolve(), destination.resolve()
@@ -82,6 +88,7 @@ def rescan(
     units, patients = _plan(source, chosen, scanners)
     provenance = {
         "tool": "jaxharmo rescan",
+        "version": __version__,
         "settings": json.dumps(dataclasses.asdict(config)),
         "scanners": json.dumps([dataclasses.asdict(scanner) for scanner in scanners]),
         "objects": json.dumps([domain.name for domain in chosen]),
@@ -93,7 +100,7 @@ def rescan(
         if finished:
             report(f"{destination}: already made with these settings")
             return finished
-        work = Work(source, destination / WORK, scanners, config.seed, WINDOW)
+        work = Work(source, destination / WORK, scanners, config.seed, WINDOW, config.all_grids)
         _write_units(work, units, workers, report)
         made = _assemble(destination, work, units, patients, manifest, provenance)
         close_destination(destination)

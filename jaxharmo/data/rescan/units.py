@@ -49,6 +49,8 @@ class Work:
     scanners: tuple[Scanner, ...]
     seed: int
     window: tuple[float, float]
+    all_grids: bool
+    """Whether every split is on the grids of all scanners, as the test split is."""
 
 
 def is_done(folder: Path, number: int) -> bool:
@@ -75,7 +77,7 @@ def write_unit(unit: Unit, work: Work) -> None:
         seeds = [
             (work.seed, scanner.name, item.header.series, item.header.position) for item in items
         ]
-        grids = reconstructions(scanner, work.scanners, unit.split)
+        grids = reconstructions(scanner, work.scanners, work.all_grids or unit.split == "test")
         partial = work.folder / f"{unit.number:06d}-{index:03d}-{os.getpid()}.partial"
         writer = ArrayRecordWriter(str(partial), WRITER_OPTIONS)
         for grid, images in zip(grids, scan(made[width], spacing, grids, seeds), strict=True):
@@ -89,14 +91,14 @@ def write_unit(unit: Unit, work: Work) -> None:
 
 
 def reconstructions(
-    scanner: Scanner, scanners: tuple[Scanner, ...], split: str
+    scanner: Scanner, scanners: tuple[Scanner, ...], all_grids: bool
 ) -> tuple[Scanner, ...]:
-    """The scanner itself; in the test split, also on the grids of the other scanners.
+    """The scanner itself; with ``all_grids`` also on the grids of the other scanners.
 
     A translation stays on its source's grid. So has its truth to be.
     """
     grids = [(scanner.field_of_view, scanner.matrix)]
-    if split == "test":
+    if all_grids:
         grids += [(other.field_of_view, other.matrix) for other in scanners]
     return tuple(
         dataclasses.replace(scanner, field_of_view=field, matrix=matrix)
