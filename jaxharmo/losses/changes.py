@@ -102,9 +102,7 @@ class Memory:
         """How the domains of each pair differ, m_t - m_s."""
         return self.mean[None] - self.mean[:, None]
 
-    def variance(
-        self, same_scanner: Float[Array, "k k"], rounding: float
-    ) -> Float[Array, "k k f"]:
+    def variance(self, same_scanner: Float[Array, "k k"], rounding: float) -> Float[Array, "k k f"]:
         """Of the gap of each pair.
 
         Kernels of one scanner show the same patients; scanners differ by those they show. Rounding
@@ -247,5 +245,6 @@ def change_loss(
     found = of_pairs(gap)
     described = descriptor.describe(translation)
     cells = jnp.square(found) / 2 + found * (described - jax.lax.stop_gradient(described))
-    gaps = Gaps(cells, of_pairs(memory.variance(same_scanner, descriptor.rounding)), of_pairs(memory.wanted))
+    variance = memory.variance(same_scanner, descriptor.rounding)
+    gaps = Gaps(cells, of_pairs(variance), of_pairs(memory.wanted))
     return aggregate(gaps).mean(), jnp.sqrt(jnp.square(found).mean())

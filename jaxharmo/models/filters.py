@@ -31,8 +31,8 @@ _CORRECTION_UNIT = 0.01
 """About 10 HU."""
 _CUT_UNIT = 0.05
 _ROUND = 0.86
-"""Share of the mixed term. Where A has one value, frequencies differ by 0.007 per pixel at most from
-direction to direction, up to 0.42 per pixel; of the binomial blur, by 0.035."""
+"""Share of the mixed term. Up to 0.42 per pixel, frequencies with one value of A differ by at most
+0.007 per pixel between directions; those of the binomial blur by 0.035."""
 _DETAIL_GAIN = 10.0
 """Kernels differ by a few hundredths of the window."""
 
