@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.decomposition import PCA
 
 from jaxharmo.evaluation.fid import frechet_distance
 from jaxharmo.evaluation.statistics import Interval
@@ -31,6 +30,9 @@ def frechet_interval(
     estimate = frechet_distance(a, b)
     both = np.concatenate([a, b]).astype(np.float64)
     if min(both.shape) > _LEADING:
+        # The import of scikit-learn takes as long as that of JAX.
+        from sklearn.decomposition import PCA
+
         both = PCA(_LEADING, random_state=seed).fit_transform(both)
     names, of_row = np.unique(np.concatenate(patients), return_inverse=True)
     sides = [

@@ -3,8 +3,8 @@
 import dataclasses
 
 import numpy as np
+import skimage  # Its parts load on first use.
 from jaxtyping import Float
-from skimage.transform import radon
 
 from jaxharmo.data.phantom.kernels import apply_kernel, kernel_response
 from jaxharmo.ops.ramp import ramp_filter
@@ -83,7 +83,7 @@ def project(truth: Image, scanner: Scanner) -> Lines:
     """Line integrals of the attenuation of HU: Radon transform, a detector element a pixel."""
     size = len(truth)
     pixel = scanner.field_of_view / size
-    return radon(_WATER * (1 + truth / 1000), _angles(size), circle=True) * pixel
+    return skimage.transform.radon(_WATER * (1 + truth / 1000), _angles(size), circle=True) * pixel
 
 
 def expose(lines: Lines, scanner: Scanner, random: np.random.Generator) -> Image:

@@ -4,8 +4,8 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # Its parts load on first use.
 from jaxtyping import Float
-from scipy import stats
 
 SIGNIFICANCE = 0.05
 """Level of every test, and false discovery rate below which a feature counts as different."""
@@ -112,16 +112,16 @@ def _varied(a: np.ndarray, b: np.ndarray, margin: float) -> dict[str, np.ndarray
     # Borenstein 2009: variance of a corrected standardised difference.
     total = len(a) + len(b)
     error = np.sqrt(total / (len(a) * len(b)) + g**2 / 2 / (total - 3.94)) if total > 3 else np.nan
-    reach = stats.norm.isf((1 - CONFIDENCE) / 2) * error
+    reach = scipy.stats.norm.isf((1 - CONFIDENCE) / 2) * error
     spread = b.std(0, ddof=1)
     method = "exact" if len(a) * len(b) <= _EXACT else "asymp"
     pairs = [(a[:, feature], b[:, feature]) for feature in range(a.shape[1])]
     with warnings.catch_warnings():
         # Where rounding spoils the exact p, scipy warns and gives the asymptotic one.
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation", RuntimeWarning)
-        smirnov = np.array([tuple(stats.ks_2samp(x, y, method=method)) for x, y in pairs])
+        smirnov = np.array([tuple(scipy.stats.ks_2samp(x, y, method=method)) for x, y in pairs])
     smirnov = smirnov.reshape(-1, 2)
-    moved = np.array([stats.wasserstein_distance(x, y) for x, y in pairs])
+    moved = np.array([scipy.stats.wasserstein_distance(x, y) for x, y in pairs])
     return {
         "p": _welch(a, b, 0.0, "two-sided"),
         "hedges_g": g,
@@ -145,7 +145,7 @@ def _welch(a: np.ndarray, b: np.ndarray, shift: np.ndarray | float, alternative:
     moments = [(rows.mean(0), rows.std(0, ddof=1), len(rows)) for rows in (a, b)]
     moments[0] = (moments[0][0] - shift, *moments[0][1:])
     # From moments, as scipy warns of features that are constant in one group only.
-    test = stats.ttest_ind_from_stats(
+    test = scipy.stats.ttest_ind_from_stats(
         *moments[0], *moments[1], equal_var=False, alternative=alternative
     )
     return np.asarray(test[1])
@@ -162,7 +162,7 @@ def false_discovery(p: Float[np.ndarray, "f"]) -> Float[np.ndarray, "f"]:
     """Adjust p for the false discovery rate among those that are known; NaN stays NaN."""
     q, known = np.full(p.shape, np.nan), np.isfinite(p)
     if known.any():
-        q[known] = stats.false_discovery_control(p[known])
+        q[known] = scipy.stats.false_discovery_control(p[known])
     return q
 
 
@@ -190,7 +190,7 @@ def kruskal_wallis(rows: Float[np.ndarray, "n f"], labels: np.ndarray) -> Kruska
     if len(names) < 2:
         raise ValueError("a comparison needs at least 2 groups")
     n, usable = len(rows), np.isfinite(rows).all(0)
-    ranks = stats.rankdata(rows[:, usable], axis=0)
+    ranks = scipy.stats.rankdata(rows[:, usable], axis=0)
     member = np.eye(len(names))[group]
     sums = member.T @ ranks
     h = 12 / (n * (n + 1)) * np.sum(sums**2 / member.sum(0)[:, None], 0) - 3 * (n + 1)
@@ -198,7 +198,7 @@ def kruskal_wallis(rows: Float[np.ndarray, "n f"], labels: np.ndarray) -> Kruska
     untied = 12 * n * ranks.var(0) / (n**3 - n)
     tied = untied > 0
     h = np.divide(h, untied, out=np.zeros_like(h), where=tied)
-    p = np.where(tied, stats.chi2.sf(h, len(names) - 1), 1.0)
+    p = np.where(tied, scipy.stats.chi2.sf(h, len(names) - 1), 1.0)
     table = np.full((3, rows.shape[1]), np.nan)
     table[:, usable] = h, p, h / (n - 1)
     return KruskalWallis(table[0], table[1], false_discovery(table[1]), table[2])

@@ -5,12 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from jaxharmo.evaluation.fid import frechet_distance
 from jaxharmo.evaluation.statistics.resampling import Units, permuted_labels, units_of
@@ -153,6 +147,14 @@ def domain_auc(
     as many folds as the scarcest domain has patients, ``folds`` at most; NaN for one patient.
     Rows with a value that is not finite, and features without spread, are left out.
     """
+    # The import of scikit-learn takes as long as that of JAX.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     kept, table = _table(rows)
     names, label = np.unique(np.asarray(labels)[kept], return_inverse=True)
     patients = np.asarray(patients)[kept]
