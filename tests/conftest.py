@@ -4,7 +4,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-FLAGS = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
+FLAGS = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
 
 
 def known_to_xla(flags):
@@ -16,13 +20,16 @@ def known_to_xla(flags):
 
 
 # Before JAX starts, and for the commands that tests run: tests compile much and compute little.
-# The fusion emitters take a third of a compilation. Workers of pytest-xdist inherit both.
+# The fusion emitters take a third of a compilation, and cutting a program into parts for several
+# cores a quarter. Workers of pytest-xdist inherit them.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     _own = os.environ.get("XLA_FLAGS", "")
-    _choices = (" ".join([_own, *FLAGS[:count]]) for count in (2, 1))
+    _choices = (" ".join([_own, *FLAGS[:count]]) for count in (3, 2, 1))
     os.environ["XLA_FLAGS"] = next(filter(known_to_xla, _choices), _own)
     _cache = tempfile.TemporaryDirectory(prefix="jaxharmo-compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+    # By default, only what takes a second to compile is kept.
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
 import pytest

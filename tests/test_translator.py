@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 from random_weights import random_weights
@@ -16,14 +17,18 @@ def make(**model):
 
 
 @pytest.fixture(scope="module")
+def translator():
+    return make()
+
+
+@pytest.fixture(scope="module")
 def hu():
     slices = np.random.default_rng(0).integers(-1024, 400, (5, 33, 41)).astype(np.float32)
     slices[0, 0, :3] = (-3024, -1025, 900)
     return slices
 
 
-def test_any_size_and_number_of_slices(hu):
-    translator = make()
+def test_any_size_and_number_of_slices(translator, hu):
     whole = translator(hu, "B")
     assert whole.shape == hu.shape
     assert whole.dtype == np.float32
@@ -37,8 +42,8 @@ def test_a_generator_that_changes_nothing_keeps_every_value(hu):
     np.testing.assert_allclose(Translator(config, weights, 0)(hu, "A", of="B"), hu, atol=1e-3)
 
 
-def test_what_lies_outside_the_window_is_untouched(hu):
-    translated = make()(hu, "C")
+def test_what_lies_outside_the_window_is_untouched(translator, hu):
+    translated = translator(hu, "C")
     np.testing.assert_array_equal(translated[0, 0, :3], hu[0, 0, :3])
     assert np.abs(translated - hu).max() > 100
     assert np.delete(translated.ravel(), [0, 1, 2]).min() >= CT_FLOOR
@@ -66,8 +71,7 @@ def test_the_hand_over_is_smooth(window):
     assert (steps[floor] > limit).all() == (low == CT_FLOOR)
 
 
-def test_styles_are_values(hu):
-    translator = make()
+def test_styles_are_values(translator, hu):
     mean, drawn = translator.mean_style("B"), translator.latent_style("B", 1)
     assert mean.shape == drawn.shape == translator.reference_style(hu, of="A").shape == (6,)
     np.testing.assert_array_equal(drawn, translator.latent_style("B", 1))
@@ -95,14 +99,13 @@ def test_a_model_steered_by_differences_starts_from_the_source(hu):
         translator(hu, "B", of="X")
 
 
-def test_a_reference_style_is_the_mean_over_its_crops(hu):
-    translator = make()
+def test_a_reference_style_is_the_mean_over_its_crops(translator, hu):
     networks, config = build(translator.config), translator.config
     crops = body_crops(hu, config.data.crop, config.data.window[0])
     assert crops.shape[1:] == (32, 32)
     images = normalize(crops, config.data.window)[..., None]
     domains = np.full(len(crops), 1)
-    styles = networks.encoded_style(translator.params, images, domains)
+    styles = jax.jit(networks.encoded_style)(translator.params, images, domains)
     np.testing.assert_allclose(
         translator.reference_style(hu, of="B"), np.mean(styles, 0), rtol=1e-4, atol=1e-5
     )
@@ -110,8 +113,7 @@ def test_a_reference_style_is_the_mean_over_its_crops(hu):
         translator.reference_style(hu[:0], of="B")
 
 
-def test_one_compilation_a_size(hu):
-    translator = make()
+def test_one_compilation_a_size(translator, hu):
     for count in (5, 1, 2, 3):
         translator(hu[:count], "A")
     assert translator._translate._cache_size() == 1
@@ -127,16 +129,15 @@ def test_bfloat16_is_near(hu):
     assert 0 < np.abs(exact - rough).mean() < 0.02 * change.mean()
 
 
-def test_targets_differ(hu):
-    translator = make()
+def test_targets_differ(translator, hu):
     assert np.abs(translator(hu, "A") - translator(hu, "B")).max() > 1
 
 
-def test_unknown_target_lists_the_domains(hu):
+def test_unknown_target_lists_the_domains(translator, hu):
     with pytest.raises(InputError, match="A, B, C"):
-        make()(hu, "D")
+        translator(hu, "D")
 
 
-def test_digest_tells_weights_apart():
-    assert make().digest == make().digest
-    assert make().digest != make(width=8).digest
+def test_digest_tells_weights_apart(translator):
+    assert translator.digest == make().digest
+    assert translator.digest != make(width=8).digest

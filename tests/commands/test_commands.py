@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = [
     *("--data.crop", "32", "--model.width", "4", "--model.max-width", "8"),
     *("--model.generator.residual-width", "2", "--model.generator.terms", "4"),
-    *("--texture.resolutions", "1"),
+    *("--texture.resolutions", "1", "--loss.spectrum", "0", "--loss.histogram", "0"),
     *("--train.batch-size", "4", "--train.log-every", "1", "--train.checkpoint-every", "2"),
     *("--eval.tile", "32", "--eval.radiomics", "native", "--eval.max-slices", "1"),
     *("--eval.guidance", "latent", "--eval.resamples", "20", "--eval.permutations", "19"),

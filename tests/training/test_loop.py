@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import itertools
 import json
 
@@ -12,6 +13,7 @@ from jaxharmo.errors import InputError
 from jaxharmo.saved_config import write_config
 from jaxharmo.training.loop import fit
 from jaxharmo.training.metrics_writer import MetricsWriter
+from jaxharmo.training.program import step_program
 from jaxharmo.translator import load_translator
 
 SOURCES = np.random.default_rng(0).integers(-1024, 400, (3, 16, 16)).astype(np.int16)
@@ -30,6 +32,14 @@ def train(workdir, steps, batches=batches_from, **train_options):
 
 def weights(workdir):
     return load_translator(workdir).digest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    """Runs of one config share one program, traced once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxharmo.training.loop.step_program", functools.cache(step_program))
+        yield
 
 
 @pytest.fixture(scope="module")
