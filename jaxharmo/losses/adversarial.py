@@ -6,17 +6,17 @@ from jaxtyping import Array, Float
 
 
 def real_loss(logits: Float[Array, "b"]) -> Float[Array, ""]:
-    """Binary cross-entropy of logits that ought to say "real": ``mean(softplus(-logit))``."""
+    """Binary cross-entropy of logits against "real": ``mean(softplus(-logit))``."""
     return jax.nn.softplus(-logits).mean()
 
 
 def fake_loss(logits: Float[Array, "b"]) -> Float[Array, ""]:
-    """Binary cross-entropy of logits that ought to say "fake": ``mean(softplus(logit))``."""
+    """Binary cross-entropy of logits against "fake": ``mean(softplus(logit))``."""
     return jax.nn.softplus(logits).mean()
 
 
 def r1_penalty(gradient: Float[Array, "b h w c"]) -> Float[Array, ""]:
-    """Half the squared norm of the logit's gradient by the real image, averaged over the batch.
+    """Half the squared norm of the logit's gradient with respect to the real image, batch mean.
 
     ``R1 = ½ E ||∂D(x)/∂x||²`` (Mescheder et al. 2018, arXiv 1801.04406).
     """

@@ -1,11 +1,11 @@
 """The change losses: what translation does to images, against how their domains differ.
 
-An image is described by a vector of cells: texture features of GLCMs at several resolutions,
-powers by band of frequency, shares of the image by level of intensity. Unpaired, a translation has
-no target to equal; but of one anatomy in two domains s and t, descriptions differ as those of the
-domains do at large, m_t - m_s: reconstruction kernels act on powers as factors, whatever the slice
-shows. A batch is far too small to know either side, so means are kept over the run, and the
-gradient is that of the translations of the batch alone.
+An image is described by a vector of cells: texture features of GLCMs at several resolutions, power
+in bands of frequency, or shares of the image by level of intensity. In unpaired training, a
+translation has no target image. But for the same anatomy in two domains s and t, descriptions
+differ on average by the difference of the domains, m_t - m_s, because a reconstruction kernel
+multiplies powers by factors, whatever the slice shows. A batch is too small to estimate either
+side, so means are kept over the run; the gradient comes from the translations of the batch.
 """
 
 import dataclasses
@@ -27,13 +27,13 @@ _LARGEST_GAP = 1.0
 _LEAST_COUNT = 1e-9
 _NOISE_MEMORY = 0.98
 _LEAST_NOISE = 1e-2
-"""Variance of a change of a logarithm; a cell is not trusted beyond 10 %."""
+"""Least variance of a change of a logarithm: no cell counts as more precise than 10 %."""
 _LEAST_RECENT = 0.3
-"""Count of changes of a pair, below which their mean is too old to compare with."""
+"""Below this count of changes of a pair, their mean is too old to compare with."""
 _LARGEST_SHARE = 0.999
 """Of rounding in the power of a cell."""
 _LEAST_SHARE = 0.005
-"""Of an image at a level; below it, levels count less."""
+"""Share of an image at a level, below which the level counts less."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,16 +41,15 @@ class Descriptor:
     """One way to describe images, and how its cells are compared and added up."""
 
     describe: Callable[[Images], Cells]
-    """Logarithms where a factor is what matters; the gap of two domains is a difference."""
+    """Images to cells; logarithms, if kernels change them by factors: gaps are differences."""
     cells: int
     aggregation: str
-    """Name in ``AGGREGATIONS``, or the trained attention, which a caller applies."""
+    """Name in ``AGGREGATIONS``, or ``attention``, which the caller applies."""
     shares: bool = False
-    """Cells are shares that add up to 1: a gap counts as a part of the mean share of both domains,
-    and only between kernels of one scanner, because shares depend on anatomy more than on kernels.
-    """
+    """Cells are shares that add up to 1. Gaps are then relative to the mean share of both domains,
+    and used only between kernels of one scanner: shares depend more on anatomy than on kernels."""
     rounding: float = -math.inf
-    """What a cell, a logarithm, would be of nothing but the rounding to whole HU."""
+    """Value of a cell, a logarithm, if an image had no power but that of rounding to whole HU."""
 
 
 @jax.tree_util.register_dataclass
@@ -62,7 +61,7 @@ class Memory:
     real_square: Float[Array, "k f"]
     real_count: Float[Array, "k"]
     change: Float[Array, "k k f"]
-    """Of translations less those of their sources, by domains of source and target."""
+    """Cells of translations minus those of their sources, by source and target domain."""
     change_count: Float[Array, "k k"]
     noise: Float[Array, "k k f"]
     """Squared differences of a change and the mean change before it."""
@@ -105,9 +104,9 @@ class Memory:
     def variance(self, same_scanner: Float[Array, "k k"], rounding: float) -> Float[Array, "k k f"]:
         """Of the gap of each pair.
 
-        Kernels of one scanner show the same patients; scanners differ by those they show. Rounding
-        errors of a source are enlarged with it, but are no part of how domains differ: where they
-        are the share q of the source's power, the gap is off by log(1 - q).
+        Kernels of one scanner image the same patients. Two scanners do not, so anatomy adds to it.
+        A filter amplifies the rounding errors of its source, which are no part of how domains
+        differ: if they are the share q of the source's power, the gap is off by log(1 - q).
         """
         share = jnp.minimum(jnp.exp(rounding - self.mean), _LARGEST_SHARE)
         enlarged = jnp.square(jnp.log1p(-share))[:, None]
@@ -117,7 +116,7 @@ class Memory:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Gaps:
-    """What an aggregation sees of a batch; gradients run through ``cells`` alone."""
+    """Input of an aggregation for a batch; only ``cells`` has a gradient."""
 
     cells: Cells
     """Half the squared gap of each cell."""
@@ -136,7 +135,7 @@ def noise_weights(gaps: Gaps) -> Cells:
 
 
 def separation_weights(gaps: Gaps) -> Cells:
-    """Weights that add up to 1: how well a change is seen above its noise, d'² = Δ² / σ²."""
+    """Weights that add up to 1: the detectability of the difference, d'² = Δ² / σ²."""
     return _normalised(
         (jnp.square(gaps.difference) + _LEAST_NOISE) / (gaps.variance + _LEAST_NOISE)
     )
@@ -180,11 +179,11 @@ def remember(
 ) -> Memory:
     """The sums with a batch added.
 
-    One-hot products, so that a batch cut over devices needs sums over them and nothing else.
+    One-hot products, so that a sharded batch needs only sums over the devices.
     """
     domains = len(memory.real_count)
     first, second = (jax.nn.one_hot(d, domains) for d in (source_domain, target_domain))
-    # All at once, the batch in front, as devices share it.
+    # One call for all images; the batch stays the leading axis, which is sharded.
     together = jnp.stack([source, translation, *references], axis=1)
     described = descriptor.describe(together.reshape(-1, *source.shape[1:]))
     described = described.reshape(len(source), -1, descriptor.cells)
@@ -230,9 +229,9 @@ def change_loss(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The loss, and the root mean square of the gaps that it closes.
 
-    The gap of a pair of domains is the mean change that translation made, less m_t - m_s; it is cut
-    at ±1. The loss is an aggregate of half the squared gaps. Its gradient is that of gap ·
-    description, the gap held fixed: measured on the sums and carried by the batch.
+    The gap of a pair of domains is the mean change by translation minus m_t - m_s, clipped at ±1.
+    The loss is an aggregate of half the squared gaps. The gap is measured on the sums and constant
+    in the gradient, gap · ∂description, which comes from the batch.
     """
     memory = jax.lax.stop_gradient(memory)
     mean = memory.mean

@@ -30,7 +30,7 @@ _LEAST_FEATURE = 1e-3
 
 
 def texture(config: Config) -> Descriptor:
-    """GLCM features by resolution, feature and offset; logarithms of those that have no sign."""
+    """GLCM features by resolution, feature and offset; logarithms of those without a sign."""
     settings = config.texture
 
     def describe(images: Images) -> Float[Array, "b f"]:
@@ -65,8 +65,8 @@ def spectrum(config: Config) -> Descriptor:
 def histogram(_: Config) -> Descriptor:
     """Shares of the image at ``LEVELS`` levels.
 
-    Intensities are seen under a 3×3 binomial blur, and shared linearly between the two levels next
-    to them.
+    The image is smoothed by a 3×3 binomial blur. A pixel is split linearly between the two nearest
+    levels.
     """
 
     def describe(images: Images) -> Float[Array, "b f"]:

@@ -1,4 +1,4 @@
-"""The spread of styles within a domain: drawn styles against those that are read off images."""
+"""The spread of styles within a domain: drawn styles against styles encoded from images."""
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,8 @@ Pair = tuple[Spread, Spread]
 def energy_distance(drawn: Pair, real: Pair) -> Float[Array, ""]:
     """2 E|a - b| - E|a - a'| - E|b - b'|, mean over the batch (Székely & Rizzo 2013).
 
-    Zero where both distributions are one, positive elsewhere; unbiased, so a batch of any size has
-    the right gradient. The real ones are constants.
+    Zero if the distributions are equal, otherwise positive. Unbiased, so the expected gradient is
+    right for a batch of any size. ``real`` has no gradient.
     """
     real = jax.lax.stop_gradient(real)
     apart = [_distance(a, b) for a in drawn for b in real]
@@ -23,7 +23,7 @@ def energy_distance(drawn: Pair, real: Pair) -> Float[Array, ""]:
 def squared_mean(first: Spread, second: Spread) -> Float[Array, ""]:
     """Squared length of the mean of a distribution, from independent pairs drawn from it.
 
-    Unbiased, as E[x · y] = E[x] · E[y]: the square of a batch's mean would hold its variance, too.
+    Unbiased, because E[x · y] = E[x] · E[y]. The square of a batch's mean contains its variance.
     """
     return (first * second).sum(1).mean()
 

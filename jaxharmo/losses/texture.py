@@ -1,7 +1,7 @@
 """The multi-scale texture loss on soft-binned GLCMs (arXiv 2403.16640).
 
-Of each image, Haralick features at 4 angles × 4 distances make a 4×4 grid; the loss is an aggregate
-of the normalised differences between the grids of two images.
+Haralick features of an image at 4 angles × 4 distances make a 4×4 grid. The loss is an aggregate of
+the normalised differences between the grids of two images.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Attention = Callable[[Float[Array, "b 4 4"]], Float[Array, "b 4 4"]]
 
 _EPSILON = 1e-6
 _LEAST_SHARE = 0.1
-"""Of the mean over a batch, the least that a difference is divided by."""
+"""Least denominator of a difference, as a share of the mean over the batch."""
 
 
 def central(images: Float[Array, "b h w 1"], crop: int) -> Float[Array, "b h w 1"]:
@@ -50,7 +50,7 @@ def domain_average(grids: Grids, domain: Int[Array, "b"], domains: int) -> Grids
 def texture_loss(
     grids: Grids, real: Grids, config: TextureConfig, attention: Attention
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Aggregate of the normalised differences, mean over images and features; and each feature's.
+    """Aggregate of the normalised differences: mean over images and features, and by feature.
 
     The real grid and every denominator are constants, so the loss is 0, with a finite gradient,
     where the grids agree.

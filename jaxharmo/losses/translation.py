@@ -1,4 +1,4 @@
-"""The terms that tie a translation to its style, its source and its siblings (StarGAN v2)."""
+"""Style reconstruction, diversity and cycle consistency (StarGAN v2)."""
 
 import jax
 import jax.numpy as jnp
@@ -8,12 +8,12 @@ Images = Float[Array, "b h w c"]
 
 
 def style_loss(encoded: Float[Array, "b s"], style: Float[Array, "b s"]) -> Float[Array, ""]:
-    """Mean absolute difference of the style asked for and the style found in the translation."""
+    """Mean absolute difference of the target style and the style encoded from the translation."""
     return jnp.abs(encoded - style).mean()
 
 
 def diversity(image: Images, other: Images) -> Float[Array, ""]:
-    """Mean absolute difference of two translations; it is maximised, the second one held fixed."""
+    """Mean absolute difference of two translations, to be maximised; ``other`` has no gradient."""
     return jnp.abs(image - jax.lax.stop_gradient(other)).mean()
 
 

@@ -1,9 +1,10 @@
-"""3×3 convolutions, in the form that suits the device that they run on.
+"""3×3 convolutions, in the form that is fastest on the device.
 
-An accelerator gets the convolution of its library. On a CPU, XLA's own reaches half of what the
-cores can do, and its gradient by the kernel a quarter, so there large float32 convolutions and
-their gradients are computed by minimal filtering, F(4×4, 3×3) (Winograd 1980; Lavin & Gray 2016,
-arXiv 1509.09308): the same sums in another order, 4 times fewer products. A tile of 4×4 results is
+Accelerators use the convolution of their library. On a CPU, XLA's own reaches half of the peak
+rate, and its gradient with respect to the kernel a quarter. Large float32 convolutions and their
+gradients are therefore computed there by minimal filtering, F(4×4, 3×3) (Winograd 1980; Lavin &
+Gray 2016, arXiv 1509.09308): the same sums in another order, with 4 times fewer products. A tile of
+4×4 results is
 
     Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A
 
@@ -47,7 +48,7 @@ _RESULT_TRANSFORM = np.kron(_A, _A).astype(np.float32)
 
 @jax.custom_vjp
 def convolve(x: Features, kernel: Kernel) -> Float[Array, "b h w d"]:
-    """3×3 convolution (as networks mean it: a correlation), stride 1, zeros beyond the edges.
+    """3×3 convolution (in the sense of networks: a cross-correlation), stride 1, zero padding.
 
     Differentiable in reverse any number of times: its gradients are convolutions again.
     """
@@ -80,7 +81,7 @@ correlate.defvjp(
 
 
 def suits_tiles(x: Array, other: Array, least_channels: int) -> bool:
-    """Whether tiles fit ``x`` and gain, with a kernel or change ``other``."""
+    """Whether tiles fit ``x`` and are faster, for a kernel or change ``other``."""
     batch, height, width, channels = x.shape
     return (
         x.dtype == other.dtype == jnp.float32

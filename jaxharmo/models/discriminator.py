@@ -8,7 +8,7 @@ from jaxharmo.models.layers import TRUNKS, Dense, Dtype, pick_domain
 
 
 class Discriminator(nn.Module):
-    """One trunk; of every patch that it sees, the whole image or detail, one logit a domain."""
+    """One trunk, then one logit per domain for each patch: the whole image or a patch of detail."""
 
     domains: int
     sees: Sees

@@ -2,7 +2,7 @@
 
 Tan & Le 2019 (arXiv 1905.11946) in the Lite variant: no squeeze-and-excite, ReLU6, fixed stem and
 head. Inference only: each batch normalisation is folded into the convolution before it
-(``evaluation.weights``). Fully convolutional, so tiles of any size pass.
+(``evaluation.weights``). Fully convolutional, so tiles can have any size.
 """
 
 from typing import NamedTuple
@@ -34,7 +34,7 @@ STAGES = (
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
 TEXTURE_STAGES = (1, 2)
-"""Shallow stages whose pooled maps tell kernels apart and hardly see the anatomy."""
+"""Shallow stages: their pooled maps differ between kernels and hardly depend on anatomy."""
 
 
 class Depthwise(nn.Module):

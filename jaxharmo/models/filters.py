@@ -1,9 +1,9 @@
-"""A generator that filters and corrects: what turns one reconstruction kernel into another.
+"""A generator that filters and corrects, for translations between reconstruction kernels.
 
-A kernel multiplies every spatial frequency by a gain, so from one kernel to another it is the ratio
-of gains that counts, the difference of their logarithms. ``FilterGenerator`` makes the logarithm
-linear in the style: filters of opposite styles undo each other, gains cannot change their sign, and
-a style of zeros changes nothing. What no filter can do, a small residual network does beside it.
+A kernel multiplies every spatial frequency by a gain. From one kernel to another an image changes
+by a ratio of gains, a difference of logarithms. ``FilterGenerator`` makes the logarithm linear in
+the style: filters of opposite styles undo each other, gains cannot change their sign, and a style
+of zeros changes nothing. A small residual network adds what no filter can do.
 """
 
 from collections.abc import Callable
@@ -38,29 +38,29 @@ _DETAIL_GAIN = 10.0
 
 
 def filter_reach(terms: int, residual_width: int) -> int:
-    """Farthest pixel, along an axis, that a ``FilterGenerator`` looks at."""
+    """Farthest pixel along an axis that the output of a ``FilterGenerator`` depends on."""
     smoothing = 1 + _COARSE // 2
     filters = max(2 * terms, smoothing + _COARSE * max(1, 2 * (terms // 2)))
-    # The filters see what the network gives back of the floor.
+    # The filters run after the network has restored what lies below the floor.
     return filters + RESIDUAL_REACH * (residual_width > 0)
 
 
 class FilterGenerator(nn.Module):
     """The image, filtered by a gain that the style decides, shifted by tissue, and corrected.
 
-    The style is that of the target less that of the source. Two filters side by side: a fine one,
-    and one of half as many terms whose blur is ``_COARSE`` times as wide and sees the image under a
-    smaller blur, for frequencies below 0.1 per pixel. Of each, log gain(λ) = Σ c_n (T_n(λ) - 1) for
-    n from 1 to the number of terms, with Chebyshev's polynomials T_n and λ the eigenvalues of
-    ``fine``: 1 at frequency zero, where every gain is 1, down to -1 at the highest frequency, and
-    almost the same in all directions, as kernels are; the c_n are linear in the style. The gain is
-    then expanded into polynomials of that operator, twice as many.
+    The style is that of the target minus that of the source. Two filters run in parallel: a fine
+    one, and a coarse one for frequencies below 0.1 per pixel, with half as many terms, blurs
+    ``_COARSE`` times as wide and a smoothed input. For each, log gain(λ) = Σ c_n (T_n(λ) - 1) for n
+    from 1 to the number of terms. T_n are Chebyshev polynomials; λ are the eigenvalues of ``fine``,
+    from 1 at frequency zero, where every gain is 1, down to -1, and almost the same in all
+    directions, as the gains of kernels are. The c_n are linear in the style. The gain is then
+    expanded into twice as many polynomials of that operator.
 
-    Levels shift, too: by an offset that is linear in the style and in how much of a tissue a pixel
-    is, its membership in 12 levels of intensity under a blur of about 3 pixels. The residual
-    network (``Residual``) gives back what the floor of the scale has cut off before the filters see
-    the image, and adds a correction to the result. The output is cut at -1, as scanners cut at the
-    floor of their scale.
+    Levels shift by an offset that is linear in the style and in the tissue of a pixel: its
+    membership in 12 levels of intensity after a blur of about 3 pixels. The residual network
+    (``Residual``) restores what the floor of the scale has cut off, before the filters, and adds a
+    correction to the result. The output is clipped at -1, as scanners clip at the floor of their
+    scale.
     """
 
     terms: int
@@ -97,7 +97,7 @@ def _filtered(
     terms: int,
     polynomials: int,
 ) -> Float[Array, "b h w 1"]:
-    """What a filter adds to ``image``: its log gain has ``terms`` terms, the filter more."""
+    """What a filter adds to ``image``, from a log gain of ``terms`` terms."""
     basis, expansion = _chebyshev(terms, polynomials)
     # Less 1, which is a constant to the expansion: a style of zeros gives zeros.
     gains = jnp.expm1(_GAIN_UNIT * _linear(style, terms, name) @ basis)
@@ -114,7 +114,7 @@ RESIDUAL_REACH = 8 + 1 + 2
 
 
 class Residual(nn.Module):
-    """What no linear filter can do, from the image, its detail, and both under blurs.
+    """The part of a translation that is no linear filter, from the image and its detail.
 
     A dense network on the channels of a pixel, with blurs between its layers.
 

@@ -19,8 +19,8 @@ from jaxharmo.models.layers import (
 class Generator(nn.Module):
     """Encoder and AdaIN decoder of StarGAN v2, without its high-pass skip.
 
-    Fully convolutional: any height and width divisible by ``2**downsamples``. The source's style,
-    which generators that go by the difference of styles need, is not looked at.
+    Fully convolutional: any height and width divisible by ``2**downsamples``. The source's style
+    is not used; it is an argument because ``FilterGenerator`` needs it.
     """
 
     width: int

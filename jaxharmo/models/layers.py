@@ -74,7 +74,7 @@ def _unit(x: Features) -> Features:
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation with a learned scale and shift a channel."""
+    """Instance normalisation with a learned scale and shift per channel."""
 
     @nn.compact
     def __call__(self, x: Features) -> Features:
@@ -136,7 +136,7 @@ class StyledBlock(nn.Module):
 
 
 def remembering_less(block: type[nn.Module], remat: bool) -> type[nn.Module]:
-    """The block, or one whose inside is computed again for the gradient instead of kept."""
+    """The block; with ``remat``, one that recomputes its activations for the gradient."""
     return nn.remat(block) if remat else block
 
 
@@ -168,7 +168,7 @@ class DomainTrunk(nn.Module):
 class DetailTrunk(nn.Module):
     """Features of patches of the image's detail, on a grid of an eighth of the resolution.
 
-    Detail at two resolutions, (1 - B_1) x and (1 - B_2) B_1 x, enlarged and cut at ±1, so that
+    Detail at two resolutions, (1 - B_1) x and (1 - B_2) B_1 x, scaled and clipped at ±1, so that
     edges count no more than noise; 2×2 pixels become channels, which keeps all of it.
     """
 
@@ -196,7 +196,7 @@ TRUNKS: Mapping[Sees, type[DomainTrunk] | type[DetailTrunk]] = {
     "image": DomainTrunk,
     "detail": DetailTrunk,
 }
-"""What discriminator and style encoder look at; features of patches, ``(b, p, d)``."""
+"""Input of discriminator and style encoder -> its network; features of patches, ``(b, p, d)``."""
 
 
 def pick_domain(heads: Float[Array, "b k d"], domain: Int[Array, "b"]) -> Float[Array, "b d"]:

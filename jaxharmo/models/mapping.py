@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 from jaxharmo.models.layers import Dense, pick_domain
 
 SPREAD = 1
-"""Numbers of a style that vary within a domain, where a domain has a row of a table: its noise."""
+"""Numbers of a row of the table that vary within a domain: the noise."""
 _SPREAD_UNIT = 0.3
 
 
@@ -36,10 +36,10 @@ class MappingNetwork(nn.Module):
 
 
 class TableMapping(nn.Module):
-    """A row of a learned table for each domain, and to it the spread that the latent draws.
+    """A row of a learned table for each domain, plus a spread drawn by the latent.
 
-    The spread is odd in the latent, so the mean over latents is the row. Without a latent (length
-    0) a domain has one style, its row.
+    The spread is odd in the latent, so the mean over latents is the row. Without latents (length 0)
+    a domain has one style, its row.
     """
 
     domains: int

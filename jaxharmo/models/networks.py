@@ -52,7 +52,7 @@ class Networks:
         return self.apply(params, "mapping_network", latent, domain)
 
     def encoded_style(self, params: Params, images: Images, domain: Int[Array, "b"]) -> Style:
-        """The style of images of a domain, read off them."""
+        """The style encoded from images of a domain."""
         found = self.apply(params, "style_encoder", images, domain)
         if not isinstance(self.mapping_network, TableMapping):
             return found

@@ -12,11 +12,11 @@ from jaxharmo.ops.noise import soft_tissue_noise
 _USUAL_NOISE = -4.5
 """Logarithm, in [-1, 1] units; 14 HU in a window of 2,500 HU."""
 _LEVEL_UNIT = 4.0
-"""The levels of kernels lie far apart, and are learned first."""
+"""Large, because the levels of kernels lie far apart: they are learned first."""
 
 
 class StyleEncoder(nn.Module):
-    """One trunk; from the mean over the patches that it sees, one style a domain."""
+    """One trunk, then one style per domain from the mean over its patches."""
 
     domains: int
     sees: Sees
@@ -36,10 +36,10 @@ class StyleEncoder(nn.Module):
 
 
 class NoiseEncoder(nn.Module):
-    """How noisy an image is for its domain: what dose and the patient's size decide.
+    """Noise of an image relative to its domain; it depends on dose and on the patient's size.
 
-    The logarithm of the noise in soft tissue less the level of the domain, which is learned; 0
-    where an image shows no soft tissue.
+    The logarithm of the noise in soft tissue minus the learned level of the domain; 0 for an image
+    without soft tissue.
     """
 
     domains: int

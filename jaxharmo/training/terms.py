@@ -1,4 +1,4 @@
-"""The terms of the generator's loss: a table, and the translations that its entries look at."""
+"""The terms of the generator's loss, in a table, and the translations that they use."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ Images = Float[Array, "b h w 1"]
 Metrics = dict[str, Float[Array, ""]]
 Style = Float[Array, "b s"]
 Found = tuple[Float[Array, ""], Metrics]
-"""A term's loss and what else it tells."""
+"""A term's loss and further metrics to log."""
 
 
 class Examples(NamedTuple):
@@ -52,9 +52,9 @@ Changes = dict[str, Memory]
 
 
 def build_guides(networks: Networks, config: Config) -> dict[str, Guide]:
-    """Where the styles of an update come from: latents, or images.
+    """Sources of the styles of an update: latents, or images.
 
-    The source's style is read off the source wherever domains have more styles than one.
+    The source's style is encoded from the source if domains have more than one style.
     """
 
     def latent(params: Params, examples: Examples) -> Styles:
@@ -78,7 +78,7 @@ def build_guides(networks: Networks, config: Config) -> dict[str, Guide]:
         both = latent(params, examples), reference(params, examples)
         return jax.tree.map(partial(jnp.where, drawn), *both)
 
-    # Where a domain has one style, images of it have no other to tell of.
+    # With one style a domain, references hold no other style.
     if not config.model.latent_dim:
         return {"latent": latent}
     if config.train.guidance == "mixed":
@@ -88,7 +88,7 @@ def build_guides(networks: Networks, config: Config) -> dict[str, Guide]:
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """One update of the generator: what its terms look at, computed when one asks for it."""
+    """One update of the generator: the inputs of its terms, computed on first use."""
 
     networks: Networks
     config: Config
@@ -155,9 +155,9 @@ def _diversity(update: Update) -> Found:
 
 
 def _spread(update: Update) -> Found:
-    """Drawn spreads against those of real images, whose mean is to be zero.
+    """Drawn spreads against those of real images, whose mean is held at zero.
 
-    Otherwise it could shift against the rows of the table, and no other loss would see it.
+    Otherwise the mean could drift against the rows of the table; no other loss prevents that.
     """
     examples = update.examples
     domain = examples.target_domain
