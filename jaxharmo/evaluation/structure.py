@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 from skimage import feature
 
-from jaxharmo.ops.tissue import Image, Mask, Tissue, near, segment
+from jaxharmo.ops.tissue import Image, Mask, Tissue, bounding_box, near, segment
 
 EDGE_SCALE = 2.0
 """Width of the Gaussian before edges are sought, pixels; noise of sharp kernels is below it."""
@@ -23,6 +23,8 @@ _PRATT = 1 / 9
 """Weight of the squared distance in Pratt's figure of merit."""
 _CHANGE_SCALE = 3.0
 """Width of the Gaussian under which kernels hardly differ, mm; a nodule is no smaller."""
+_REACH = 4.0
+"""Where that Gaussian ends, in its widths."""
 _EMPHYSEMA = -950.0
 """HU below which lung counts as emphysema."""
 _AIR = -900.0
@@ -153,8 +155,15 @@ def largest_change(source: Image, other: Image, mask: Mask, spacing: tuple[float
     if not mask.any():
         return math.nan
     difference = other.astype(np.float64) - source
-    smooth = ndimage.gaussian_filter(difference, [_CHANGE_SCALE / step for step in spacing])
-    return float(np.abs(smooth[mask]).max())
+    if not difference.any():
+        return 0.0
+    widths = [_CHANGE_SCALE / step for step in spacing]
+    # What lies farther from the mask than the filter reaches changes nothing in it.
+    top, left, bottom, right = bounding_box(mask)
+    down, across = (int(_REACH * width) + 1 for width in widths)
+    box = np.s_[max(0, top - down) : bottom + down, max(0, left - across) : right + across]
+    smooth = ndimage.gaussian_filter(difference[box], widths, truncate=_REACH)
+    return float(np.abs(smooth[mask[box]]).max())
 
 
 class LocalMoments(NamedTuple):
@@ -178,6 +187,8 @@ def similarity(a: "Anatomy", b: "Anatomy", window: tuple[float, float]) -> float
     (2 m_a m_b + C_1) (2 s_ab + C_2) / ((m_a² + m_b² + C_1) (v_a + v_b + C_2)) with means, unbiased
     variances and covariance over 7 × 7 pixels, C_i = (K_i range)², K = 0.01 and 0.03.
     """
+    if a is b:
+        return 1.0
     first, second = a.moments, b.moments
     unbiased = np.float32(_LOCAL**2 / (_LOCAL**2 - 1))
     low, high = (np.float32((k * (window[1] - window[0])) ** 2) for k in (0.01, 0.03))

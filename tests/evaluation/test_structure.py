@@ -104,6 +104,19 @@ def test_edge_preservation_of_contrast_and_blur():
     assert math.isnan(structure.edge_preservation_index(hu, hu, ~everywhere))
 
 
+def test_largest_change_is_that_of_the_whole_slice_smoothed():
+    random = np.random.default_rng(8)
+    source, other = random.normal(size=(2, 120, 90)) * 50
+    mask = ellipse(120, (0.6, 0.3), (0.2, 0.2))[:, :90]
+    for spacing in ((0.7, 0.9), (2.0, 1.5)):
+        widths = [3 / step for step in spacing]
+        smooth = ndimage.gaussian_filter(other - source, widths)
+        found = structure.largest_change(source, other, mask, spacing)
+        assert found == pytest.approx(np.abs(smooth[mask]).max(), rel=1e-12)
+    assert structure.largest_change(source, source, mask, spacing) == 0
+    assert math.isnan(structure.largest_change(source, other, mask & False, spacing))
+
+
 def test_densitometry_by_hand():
     hu = np.linspace(-1000, -801, 200).reshape(10, 20)
     found = structure.emphysema(hu, np.ones(hu.shape, bool))
