@@ -33,13 +33,17 @@ TITLES = {
 }
 
 
+Apply = Callable[[Stack, Spacing, Sequence[int]], Stack]
+"""Slices in HU of one shape, their spacing, mm, and their numbers in the source domain -> slices in
+HU, same shape."""
+
+
 class Method(NamedTuple):
     """One way to make slices of the target domain."""
 
     name: str
     title: str
-    apply: Callable[[Stack, Spacing], Stack]
-    """Slices in HU of one shape and their spacing, mm."""
+    apply: Apply
     model: bool
     """Whether it is the model under judgement, not a baseline."""
 
@@ -49,6 +53,18 @@ class Guidance(NamedTuple):
 
     title: str
     translate: Translate
+
+    def between(self, of: str, to: str) -> Apply:
+        """The translation from one domain to another."""
+        return lambda hu, *_: self.translate(hu, of, to)
+
+
+class Entry(NamedTuple):
+    """Another method under judgement."""
+
+    title: str
+    between: Callable[[str, str], Apply]
+    """By the names of source and target."""
 
 
 def guidances(
@@ -154,5 +170,5 @@ def _spaced(domain: DomainSlices, number: int) -> _Spaced:
     return domain.pixels(number), domain.header(number).spacing
 
 
-def _method(name: str, apply: Callable[[Stack, Spacing], Stack]) -> Method:
-    return Method(name, TITLES[name], apply, model=False)
+def _method(name: str, fitted: Callable[[Stack, Spacing], Stack]) -> Method:
+    return Method(name, TITLES[name], lambda hu, spacing, _: fitted(hu, spacing), model=False)

@@ -143,7 +143,7 @@ class Stream:
             }
             known: list[tuple[np.ndarray, Made]] = []
             for method in direction.methods:
-                images = self._made(method, stack, headers[0].spacing)
+                images = self._made(method, stack, headers[0].spacing, numbers)
                 # Models with one style a domain give the same under every guidance.
                 one = next((one for other, one in known if np.array_equal(images, other)), None)
                 if one is None:
@@ -185,16 +185,22 @@ class Stream:
         self, source: DomainSlices, number: int, direction: Direction
     ) -> dict[str, np.ndarray]:
         stack, spacing = source.pixels(number)[None], source.header(number).spacing
-        return {each.name: self._made(each, stack, spacing)[0] for each in direction.methods}
+        return {each.name: self._made(each, stack, spacing, [number])[0] for each in direction.methods}
 
     def _truths(self, direction: Direction) -> list[Anatomy | None]:
         twins = [twin for twin in direction.twins if twin is not None]
         found = self._real.looks(direction.target, twins)
         return [None if twin is None else found.pop(0) for twin in direction.twins]
 
-    def _made(self, method: Method, stack: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
+    def _made(
+        self,
+        method: Method,
+        stack: np.ndarray,
+        spacing: tuple[float, float],
+        numbers: Sequence[int],
+    ) -> np.ndarray:
         with self._clock("translation" if method.model else "baselines"):
-            images = np.asarray(method.apply(stack, spacing), np.float32)
+            images = np.asarray(method.apply(stack, spacing, numbers), np.float32)
         if images.shape != stack.shape:
             raise ValueError(f"{method.title} returned shape {images.shape} for {stack.shape}")
         if not np.isfinite(images).all():

@@ -16,15 +16,16 @@ from jaxharmo.config import Config
 from jaxharmo.evaluation.chunks import Chunk, read_chunk, write_chunk
 from jaxharmo.evaluation.clock import Clock
 from jaxharmo.evaluation.extractors import open_extractors
-from jaxharmo.evaluation.methods import AFTER, Baselines, Guidance, Method, Spacing, Stack
+from jaxharmo.evaluation.methods import AFTER, Baselines, Entry, Guidance, Method
 from jaxharmo.evaluation.pairs import Direction, RealSlices, Stream
 from jaxharmo.evaluation.samples import Sampler
 from jaxharmo.evaluation.slices import DomainSlices, open_domains, open_training
 from jaxharmo.ops.intensity import Window
 from jaxharmo.runtime import keep_compilations
 
-Guide = Callable[[list[DomainSlices]], Sequence[Guidance]]
-"""The slices that may be references, by domain -> the model under each guidance."""
+Guide = Callable[[list[DomainSlices]], Sequence[Guidance | Entry]]
+"""The slices that may be references, by domain -> what is judged: the model under each guidance, or
+other methods."""
 Numbers = tuple[tuple[int, int], ...]
 
 
@@ -80,7 +81,7 @@ class Evaluator:
         self.setup, self.clock = setup, Clock()
         self.domains = domains or open_domains(setup.shards, config, lambda _: None)
         training = open_training(setup.shards, self.domains)
-        self._guidances = setup.guide(training)
+        self._judged = setup.guide(training)
         self.baselines = Baselines(training, config.eval)
         self.extractors = open_extractors(config.eval)
         self.sampler = Sampler(config.eval, window, self.extractors, self.clock, setup.roi)
@@ -106,14 +107,11 @@ class Evaluator:
         """Model and baselines from one domain to another."""
         if (source, target) not in self._methods:
             of, to = self.domains[source].name, self.domains[target].name
-            names = [AFTER, *(f"{AFTER}_{n}" for n in range(2, len(self._guidances) + 1))]
-
-            def applied(each: Guidance) -> Callable[[Stack, Spacing], Stack]:
-                return lambda hu, _: each.translate(hu, of, to)
+            names = [AFTER, *(f"{AFTER}_{n}" for n in range(2, len(self._judged) + 1))]
 
             models = [
-                Method(name, each.title, applied(each), model=True)
-                for name, each in zip(names, self._guidances, strict=True)
+                Method(name, each.title, each.between(of, to), model=True)
+                for name, each in zip(names, self._judged, strict=True)
             ]
             with self.clock("baselines"):
                 fitted = self.baselines.methods(of, to, self._fits[source, target])

@@ -183,7 +183,8 @@ def _dots(metrics: dict, summary: dict, titles: dict[str, str], figures: Sequenc
 
 
 def _label(method: str, title: str) -> str:
-    if method.startswith(AFTER):
+    # The titles of guidances are long; those of entries are names.
+    if method.startswith(AFTER) and title.startswith("model"):
         return "model" if method == AFTER else f"model, {method.removeprefix(AFTER + '_')}"
     return title.replace("spectral filter, paired", "paired filter").replace(" on features", "")
 
