@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "domains": ("domains", "Domains"),
     "train": ("train", "Train"),
     "eval": ("evaluate", "Evaluate"),
+    "benchmark": ("benchmark", "Benchmark"),
     "harmonize": ("harmonize", "Harmonize"),
     "view": ("view", "View"),
     "export": ("export", "Export"),

@@ -37,9 +37,10 @@ FLOORS = {
     "profiling": 4,
     "experiment": 5,
     "__init__": 5,
-    "commands": 6,
-    "cli": 7,
-    "__main__": 8,
+    "benchmark": 6,
+    "commands": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 
 MODULES = sorted((ROOT / "jaxharmo").rglob("*.py"))
