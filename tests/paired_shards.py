@@ -1,4 +1,4 @@
-"""A shard set of two domains, the second the first under a blur: the relation is known."""
+"""A shard set of two domains whose relation is known: the second is the first, blurred, say."""
 
 import numpy as np
 from chest import chest
@@ -16,7 +16,7 @@ def blurred(hu):
     return ndimage.gaussian_filter(hu.astype(np.float64), 1.0)
 
 
-def paired_shards(directory, paired=True, split_by="patient"):
+def paired_shards(directory, relation=blurred, paired=True, split_by="patient"):
     """``SLICES`` slices of one patient in each split; unpaired, they are of other acquisitions."""
     domains = []
     for index, name in enumerate((SHARP, SOFT)):
@@ -34,7 +34,7 @@ def paired_shards(directory, paired=True, split_by="patient"):
                         spacing=(1.0, 1.0),
                         body=(16, 5, 80, 91),
                     )
-                    pixels = (blurred(hu) if name == SOFT else hu).round().astype(np.int16)
+                    pixels = (relation(hu) if name == SOFT else hu).round().astype(np.int16)
                     writer.write(Slice(header, pixels))
         slices = dict.fromkeys(SPLITS, SLICES)
         domains.append(Domain(index=index, name=name, slug=slugify(name), slices=slices))

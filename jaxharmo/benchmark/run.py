@@ -38,7 +38,7 @@ from jaxharmo.config_files import find_config, load_config
 from jaxharmo.console import message
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate
-from jaxharmo.evaluation.methods import CEILING, Entry, Guidance, guidances
+from jaxharmo.evaluation.methods import CEILING, Entry, guidances
 from jaxharmo.experiment import train_run
 from jaxharmo.files import make_folder, write_text
 from jaxharmo.lock import locked
@@ -46,8 +46,6 @@ from jaxharmo.translator import load_translator
 from jaxharmo.version import __version__
 
 FORMAT_VERSION = 1
-WINDOW = (-1024.0, 1500.0)
-"""HU that the network trained on pairs sees: bone cut lower is not what filters leave of it."""
 JUDGED = (-1024.0, 400.0)
 """HU range in which everything is measured."""
 _NETWORK = "network trained on pairs"
@@ -171,7 +169,7 @@ class _Benchmark:
         tile = max(32, min(EvalConfig().tile, self._suite.size // 2))
         return check(
             Config(
-                data=DataConfig(domains=names, window=WINDOW),
+                data=DataConfig(domains=names),
                 eval=EvalConfig(window=JUDGED, tile=tile, max_slices=self._config.max_slices),
             )
         )
@@ -185,10 +183,10 @@ class _Benchmark:
     def _supervised(self, seed: int) -> Entry:
         folder = self._workdir / "networks"
         network, found = paired_network(
-            self._prepared.paired, folder, self._network, WINDOW, JUDGED, seed, self._report
+            self._prepared.paired, folder, self._network, JUDGED, seed, self._report
         )
         self._validation.append(found)
-        return Entry.of(Guidance(_NETWORK, network))
+        return Entry(_NETWORK, lambda of, to: lambda hu, spacing, _: network(hu, spacing, of, to))
 
     def _trained(self, title: str, config: Config, seed: int) -> Entry:
         run = self._workdir / "runs" / f"{title}-{seed}"

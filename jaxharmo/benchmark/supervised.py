@@ -10,9 +10,8 @@ import hashlib
 import io
 import itertools
 import json
-import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,12 +30,19 @@ from jaxharmo.data.pipeline import crop
 from jaxharmo.data.records import Slice
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
-from jaxharmo.evaluation.slices import DomainSlices
+from jaxharmo.evaluation.baselines import Spacing, SpectralFilter
+from jaxharmo.evaluation.slices import DomainSlices, spread
 from jaxharmo.files import make_folder, write_bytes
 from jaxharmo.ops.intensity import Window
 
+Validation = dict[str, float]
 Direction = tuple[str, str]
 """Names of source and target."""
+
+WINDOW = (-1024.0, 1500.0)
+"""HU that the network sees: bone cut lower is not what filters leave of it."""
+_FITTED = 64
+"""Pairs of a direction at most that fit a filter, evenly spread, as for the baseline."""
 
 
 class Pair(NamedTuple):
@@ -48,9 +54,11 @@ class Pair(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Crops of both sides of some pairs, HU."""
+    """Crops of some pairs, HU."""
 
     source: Int16[np.ndarray, "b h w"]
+    filtered: Float[np.ndarray, "b h w"]
+    """Sources under the filter of their direction."""
     target: Int16[np.ndarray, "b h w"]
     direction: Int[np.ndarray, "b"]
 
@@ -66,34 +74,53 @@ class PairedSlices:
         )
         self._ends = list(itertools.permutations(range(len(domains)), 2))
         self.pairs = list(_pairs(shards, split, domains))
-        if not self.pairs:
+        if len({pair.direction for pair in self.pairs}) < len(self.directions):
             raise InputError(
                 f"{shards}: no pairs in the split '{split}'; take shards that have slices there"
             )
 
-    def images(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-        """Both slices, HU."""
-        source, target = (self._item(pair, end).pixels.astype(np.float32) for end in (0, 1))
-        return source, target
+    def items(self, pair: Pair) -> tuple[Slice, Slice]:
+        """Both slices of a pair."""
+        source, target = self._ends[pair.direction]
+        return self._slices[source][pair.source], self._slices[target][pair.target]
 
-    def batch(self, number: int, count: int, data: DataConfig, seed: int) -> Batch:
+    def filters(self) -> list[SpectralFilter]:
+        """By direction, the filter that is fitted on its pairs."""
+        fitted = []
+        for direction in range(len(self.directions)):
+            own = [pair for pair in self.pairs if pair.direction == direction]
+            picked = [own[index] for index in spread(len(own), min(len(own), _FITTED))]
+            sides = zip(*map(self.items, picked), strict=True)
+            source, target = ([(each.pixels, each.header.spacing) for each in s] for s in sides)
+            fitted.append(SpectralFilter.fit_paired(source, target))
+        return fitted
+
+    def batch(
+        self,
+        filters: Sequence[SpectralFilter],
+        number: int,
+        count: int,
+        data: DataConfig,
+        seed: int,
+    ) -> Batch:
         """Crops of random pairs; a function of the seed and the number alone."""
         random = np.random.default_rng((seed, number))
         picked = [self.pairs[index] for index in random.integers(len(self.pairs), size=count)]
-        places = random.integers(2**31, size=count).tolist()
-        source, target = (
-            np.stack(
+        rows = []
+        for pair, place in zip(picked, random.integers(2**31, size=count).tolist(), strict=True):
+            source, target = self.items(pair)
+            made = filters[pair.direction](source.pixels[None], source.header.spacing)[0]
+            rows.append(
                 [
-                    crop(self._item(pair, end), data, np.random.default_rng(place))
-                    for pair, place in zip(picked, places, strict=True)
+                    crop(
+                        dataclasses.replace(source, pixels=each), data, np.random.default_rng(place)
+                    )
+                    for each in (source.pixels, made, target.pixels)
                 ]
             )
-            for end in (0, 1)
-        )
-        return Batch(source, target, np.array([pair.direction for pair in picked]))
-
-    def _item(self, pair: Pair, end: int) -> Slice:
-        return self._slices[self._ends[pair.direction][end]][pair[1 + end]]
+        crops = (np.stack(column) for column in zip(*rows, strict=True))
+        source, filtered, target = crops
+        return Batch(source, filtered, target, np.array([pair.direction for pair in picked]))
 
 
 def _pairs(shards: Path, split: str, domains: tuple[Domain, ...]) -> Iterator[Pair]:
@@ -106,85 +133,90 @@ def _pairs(shards: Path, split: str, domains: tuple[Domain, ...]) -> Iterator[Pa
 
 
 class PairedNetwork:
-    """The trained network as a function of slices."""
+    """The trained network, with the filters that it adds to, as a function of slices."""
 
-    def __init__(
-        self,
-        config: NetworkConfig,
-        window: Window,
-        directions: tuple[Direction, ...],
-        params: Params,
-    ):
-        self.directions = directions
-        self._apply = jax.jit(partial(apply_network, config, params, window=window))
+    def __init__(self, pairs: PairedSlices, filters: Sequence[SpectralFilter], params: Params):
+        self.directions, self._filters = pairs.directions, filters
+        self._apply = jax.jit(partial(apply_network, params, window=WINDOW))
 
     def __call__(
-        self, hu: Real[np.ndarray, "n h w"], of: str, to: str
+        self, hu: Real[np.ndarray, "n h w"], spacing: Spacing, of: str, to: str
     ) -> Float[np.ndarray, "n h w"]:
-        """Slices of the domain ``of`` as those of ``to``, HU."""
-        direction = np.array([self.directions.index((of, to))])
+        """Slices of the domain ``of`` as those of ``to``, HU; ``spacing`` in mm."""
+        index = self.directions.index((of, to))
+        filtered, direction = self._filters[index](hu, spacing), np.array([index])
         # One by one: a compilation for each number of slices would take longer.
-        return np.concatenate([np.asarray(self._apply(each[None], direction)) for each in hu])
+        made = [
+            np.asarray(self._apply(source[None], linear[None], direction))
+            for source, linear in zip(hu, filtered, strict=True)
+        ]
+        return np.concatenate(made)
 
 
 def paired_network(
     shards: Path,
     folder: Path,
     config: NetworkConfig,
-    window: Window,
     judged: Window,
     seed: int,
     report: Callable[[str], object] = message,
-) -> tuple[PairedNetwork, dict[str, float]]:
+) -> tuple[PairedNetwork, Validation]:
     """The network of a seed, from ``folder`` or trained and kept there, and its validation.
 
-    ``window`` is what it sees, ``judged`` the window in which errors count, HU. Validation:
-    RMSE in HU ``before`` and ``after``, roots of means over all pairs of the validation split.
+    ``judged`` is the window in which errors count, HU.
     """
-    what = json.dumps([dataclasses.asdict(config), window, judged, seed])
+    what = json.dumps([dataclasses.asdict(config), WINDOW, judged, seed])
     key = hashlib.sha256(what.encode() + (shards / FILE_NAME).read_bytes()).hexdigest()[:16]
     path = folder / f"{seed}-{key}.npz"
     pairs = PairedSlices(shards, "train")
-    if path.exists():
-        with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
-            return _read(path, config, window, pairs.directions)
-    data = DataConfig(window=window, crop=config.crop)
-    params = _train(pairs, config, data, judged, seed, report)
-    network = PairedNetwork(config, window, pairs.directions, params)
-    found = validate(network, PairedSlices(shards, "validation"), judged)
-    make_folder(folder)
-    content = io.BytesIO()
-    arrays: dict[str, Any] = {_leaf(n): leaf for n, leaf in enumerate(jax.tree.leaves(params))}
-    np.savez(content, **arrays, **found)
-    write_bytes(path, content.getvalue())
-    return network, found
+    filters = pairs.filters()
+    params = _read(path, config, len(filters)) if path.exists() else None
+    if params is None:
+        data = DataConfig(window=WINDOW, crop=config.crop)
+        params = _train(pairs, filters, config, data, judged, seed, report)
+        make_folder(folder)
+        content = io.BytesIO()
+        leaves = enumerate(jax.tree.leaves(params))
+        arrays: dict[str, Any] = {_leaf(number): leaf for number, leaf in leaves}
+        np.savez(content, **arrays)
+        write_bytes(path, content.getvalue())
+    network = PairedNetwork(pairs, filters, params)
+    return network, validate(network, PairedSlices(shards, "validation"), filters, judged)
 
 
-def validate(network: PairedNetwork, pairs: PairedSlices, judged: Window) -> dict[str, float]:
-    """RMSE in HU over all pairs: of the sources as they are, and of their translations."""
-    squares = np.zeros(2)
+def validate(
+    network: PairedNetwork,
+    pairs: PairedSlices,
+    filters: Sequence[SpectralFilter],
+    judged: Window,
+) -> Validation:
+    """RMSE in HU of ``before``, ``filter`` and ``network``: roots of means over all pairs."""
+    squares = np.zeros(3)
     for pair in pairs.pairs:
-        source, target = pairs.images(pair)
-        made = network(source[None], *pairs.directions[pair.direction])[0]
-        for index, each in enumerate((source, made)):
-            difference = np.clip(each, *judged) - np.clip(target, *judged)
+        item, target = pairs.items(pair)
+        source, spacing = item.pixels.astype(np.float32)[None], item.header.spacing
+        made = network(source, spacing, *pairs.directions[pair.direction])
+        wanted = np.clip(target.pixels.astype(np.float32), *judged)
+        for index, each in enumerate((source, filters[pair.direction](source, spacing), made)):
+            difference = np.clip(each[0], *judged) - wanted
             squares[index] += np.mean(np.square(difference), dtype=np.float64)
-    before, after = (math.sqrt(each / len(pairs.pairs)) for each in squares.tolist())
-    return {"before": before, "after": after}
+    before, linear, after = np.sqrt(squares / len(pairs.pairs)).tolist()
+    return {"before": before, "filter": linear, "network": after}
 
 
-def _read(
-    path: Path, config: NetworkConfig, window: Window, directions: tuple[Direction, ...]
-) -> tuple[PairedNetwork, dict[str, float]]:
-    shapes = jax.eval_shape(partial(first_params, config, len(directions)), jax.random.key(0))
+def _read(path: Path, config: NetworkConfig, count: int) -> Params | None:
+    """What was kept; None where it cannot be read."""
+    shapes = jax.eval_shape(partial(first_params, config, count), jax.random.key(0))
     leaves, structure = jax.tree.flatten(shapes)
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+    with (
+        contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile),
+        path.open("rb") as stream,
+        np.load(stream, allow_pickle=False) as file,
+    ):
         kept = [file[_leaf(number)] for number in range(len(leaves))]
-        found = {name: float(file[name]) for name in ("before", "after")}
-    if [each.shape for each in kept] != [each.shape for each in leaves]:
-        raise ValueError("of another network")
-    params = jax.tree.unflatten(structure, kept)
-    return PairedNetwork(config, window, directions, params), found
+        if [each.shape for each in kept] == [each.shape for each in leaves]:
+            return jax.tree.unflatten(structure, kept)
+    return None
 
 
 def _leaf(number: int) -> str:
@@ -194,6 +226,7 @@ def _leaf(number: int) -> str:
 
 def _train(
     pairs: PairedSlices,
+    filters: Sequence[SpectralFilter],
     config: NetworkConfig,
     data: DataConfig,
     judged: Window,
@@ -203,23 +236,23 @@ def _train(
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
     unit = 2 / (data.window[1] - data.window[0])
 
-    def loss(params: Params, source: Array, target: Array, direction: Array) -> Array:
-        made = apply_network(config, params, source, direction, data.window)
-        difference = jnp.clip(made, *judged) - jnp.clip(target, *judged)
+    def loss(params: Params, batch: Batch) -> Array:
+        made = apply_network(params, batch.source, batch.filtered, batch.direction, data.window)
+        difference = jnp.clip(made, *judged) - jnp.clip(batch.target, *judged)
         return jnp.mean(jnp.square(unit * difference))
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def step(params: Params, state: Any, batch: Batch) -> tuple[Params, Any]:
-        slopes = jax.grad(loss)(params, *batch)
+        slopes = jax.grad(loss)(params, batch)
         updates, state = optimizer.update(slopes, state, params)
         moved: Any = optax.apply_updates(params, updates)
         return moved, state
 
-    params = first_params(config, len(pairs.directions), jax.random.key(seed))
+    params = first_params(config, len(filters), jax.random.key(seed))
     state = optimizer.init(params)
     with Progress("network trained on pairs", config.steps, "step", report) as progress:
         for number in range(config.steps):
-            batch = pairs.batch(number, config.batch_size, data, seed)
+            batch = pairs.batch(filters, number, config.batch_size, data, seed)
             params, state = step(params, state, batch)
             progress.advance()
     return params

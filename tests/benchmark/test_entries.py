@@ -246,7 +246,7 @@ def test_wrong_use(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 0}, {"crop": 8}, {"terms": 1}, {"width": -1}, {"learning_rate": 0.0}]
+    "change", [{"steps": 0}, {"crop": 8}, {"batch_size": 0}, {"width": 0}, {"learning_rate": 0.0}]
 )
 def test_impossible_networks(change):
     (name,) = change

@@ -19,7 +19,7 @@ def words(workdir, *more):
     return [
         *("benchmark", "scanners", str(workdir), "--patients", "3", "--slices", "2"),
         *("--size", "64", "--workers", "2", "--network.steps", "3", "--network.crop", "32"),
-        *("--network.width", "2", "--network.terms", "2", *map(str, more)),
+        *("--network.width", "2", *map(str, more)),
     ]
 
 
