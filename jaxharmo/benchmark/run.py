@@ -38,7 +38,7 @@ from jaxharmo.config_files import find_config, load_config
 from jaxharmo.console import message
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate
-from jaxharmo.evaluation.methods import CEILING, Entry, guidances
+from jaxharmo.evaluation.methods import CEILING, Entry, Guidance, guidances
 from jaxharmo.experiment import train_run
 from jaxharmo.files import make_folder, write_text
 from jaxharmo.lock import locked
@@ -104,7 +104,7 @@ class _Contender(NamedTuple):
 
     title: str
     kind: Kind
-    entries: list[Entry]
+    entries: Sequence[Entry | Guidance]
     """One a seed."""
 
 
@@ -143,12 +143,11 @@ class _Benchmark:
             *(_Contender(entry.title, "judged", [entry]) for entry in given),
         ]
         metrics = evaluate(
-            lambda training: [],
+            lambda _: [entry for contender in contenders for entry in contender.entries],
             self._prepared.paired,
             self._evaluation,
             self._workdir / "evaluation",
             model=f"suite {self._name}",
-            entries=[entry for contender in contenders for entry in contender.entries],
             report=self._report,
         )
         rows = _rows(metrics, contenders)
@@ -174,7 +173,9 @@ class _Benchmark:
             )
         )
 
-    def _of_seeds(self, title: str, kind: Kind, make: Callable[[int], Entry]) -> _Contender:
+    def _of_seeds(
+        self, title: str, kind: Kind, make: Callable[[int], Entry | Guidance]
+    ) -> _Contender:
         seeds = range(self._config.seeds)
         named = [f"{title}, seed {seed}" if len(seeds) > 1 else title for seed in seeds]
         made = [make(seed)._replace(title=each) for seed, each in zip(seeds, named, strict=True)]
@@ -188,7 +189,7 @@ class _Benchmark:
         self._validation.append(found)
         return Entry(_NETWORK, lambda of, to: lambda hu, spacing, _: network(hu, spacing, of, to))
 
-    def _trained(self, title: str, config: Config, seed: int) -> Entry:
+    def _trained(self, title: str, config: Config, seed: int) -> Guidance:
         run = self._workdir / "runs" / f"{title}-{seed}"
         seeded = dataclasses.replace(
             config,
@@ -198,7 +199,7 @@ class _Benchmark:
         train_run(seeded, run, self._prepared.training)
         return self._finished(run)
 
-    def _finished(self, run: Path) -> Entry:
+    def _finished(self, run: Path) -> Guidance:
         translator = load_translator(run)
         missing = set(self._prepared.manifest.domain_names) - set(translator.domains)
         if missing:
@@ -208,7 +209,7 @@ class _Benchmark:
             )
         settings = dataclasses.replace(translator.config.eval, guidance="latent", latents=0)
         (guidance,) = guidances(translator, [], settings)
-        return Entry.of(guidance)._replace(title=run.resolve().name)
+        return guidance._replace(title=run.resolve().name)
 
     def _content(self, metrics: dict, rows: Sequence[Row], sentences: Sequence[str]) -> dict:
         manifest = self._prepared.manifest

@@ -185,7 +185,9 @@ class Stream:
         self, source: DomainSlices, number: int, direction: Direction
     ) -> dict[str, np.ndarray]:
         stack, spacing = source.pixels(number)[None], source.header(number).spacing
-        return {each.name: self._made(each, stack, spacing, [number])[0] for each in direction.methods}
+        return {
+            each.name: self._made(each, stack, spacing, [number])[0] for each in direction.methods
+        }
 
     def _truths(self, direction: Direction) -> list[Anatomy | None]:
         twins = [twin for twin in direction.twins if twin is not None]

@@ -108,7 +108,6 @@ class Evaluator:
         if (source, target) not in self._methods:
             of, to = self.domains[source].name, self.domains[target].name
             names = [AFTER, *(f"{AFTER}_{n}" for n in range(2, len(self._judged) + 1))]
-
             models = [
                 Method(name, each.title, each.between(of, to), model=True)
                 for name, each in zip(names, self._judged, strict=True)

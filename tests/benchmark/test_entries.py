@@ -101,12 +101,11 @@ def test_results_are_judged_as_any_method(shards, arrays, tmp_path):
         eval=EvalConfig(tile=32, resamples=20, permutations=19, baselines=("histogram",)),
     )
     metrics = evaluate(
-        lambda training: [],
+        lambda training: entries,
         shards,
         config,
         tmp_path / "evaluation",
         model="suite",
-        entries=entries,
         report=lambda _: None,
     )
     assert metrics["models"] == ["after", "after_2"]
