@@ -11,7 +11,7 @@ from jaxharmo.config import DataConfig
 from jaxharmo.errors import InputError
 
 JUDGED = (-1024.0, 400.0)
-CONFIG = NetworkConfig(steps=60, batch_size=2, crop=32, width=4, learning_rate=1e-2)
+CONFIG = NetworkConfig(steps=300, batch_size=2, crop=64, width=8)
 SPACING = (1.0, 1.0)
 
 
@@ -61,7 +61,7 @@ def test_batches_cut_all_sides_alike_and_depend_on_seed_and_number(shards):
 
 def test_the_network_learns_what_no_filter_does(trained):
     _, found, _, _ = trained
-    assert found["network"] < 0.7 * found["filter"] < 0.7 * found["before"]
+    assert found["network"] < 0.9 * found["filter"] < 0.3 * found["before"]
 
 
 def test_a_network_is_kept(trained, monkeypatch):
