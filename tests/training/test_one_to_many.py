@@ -61,7 +61,7 @@ def test_a_reference_lends_its_noise(trained):
             made = noise(translator, translator.translate(slices, steering)).mean()
             errors.append(abs(np.expm1(made - noise(translator, references).mean())))
     print(f"noise of references: median {np.median(errors):.3f}, largest {max(errors):.3f}")
-    assert np.quantile(errors, 0.9) <= 0.1
+    assert max(errors) <= 0.1
 
 
 @pytest.mark.slow
