@@ -150,6 +150,7 @@ class _Benchmark:
             model=f"suite {self._name}",
             report=self._report,
         )
+        assert metrics is not None, "all parts are done at once"
         rows = _rows(metrics, contenders)
         sentences = in_sentences(rows)
         text = "\n".join([in_markdown(rows), *(["", *sentences] if sentences else [])])

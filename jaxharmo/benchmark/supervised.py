@@ -237,7 +237,8 @@ def _train(
     unit = 2 / (data.window[1] - data.window[0])
 
     def loss(params: Params, batch: Batch) -> Array:
-        made = apply_network(params, batch.source, batch.filtered, batch.direction, data.window)
+        inputs = map(jnp.asarray, (batch.source, batch.filtered, batch.direction))
+        made = apply_network(params, *inputs, data.window)
         difference = jnp.clip(made, *judged) - jnp.clip(batch.target, *judged)
         return jnp.mean(jnp.square(unit * difference))
 
