@@ -15,6 +15,8 @@ from scipy import ndimage
 Slice = Float[np.ndarray, "h w"]
 Slices = Float[np.ndarray, "n h w"]
 Spacing = tuple[float, float]
+Spaced = tuple[Slice, Spacing]
+"""A slice with a spacing of its own, mm."""
 
 WINDOW = (-1024.0, 3071.0)
 """HU range of input and output; padding lies below. Pass slices that are not clipped further: a
@@ -46,7 +48,9 @@ class HistogramMatching:
     target_hu: Float[np.ndarray, "k"]
 
     @classmethod
-    def fit(cls, source: Iterable[Slice], target: Iterable[Slice]) -> "HistogramMatching":
+    def fit(
+        cls, source: Iterable[Slice | Spaced], target: Iterable[Slice | Spaced]
+    ) -> "HistogramMatching":
         """Match the distributions of all pixels of either set, in bins of 1 HU."""
         (low, share), (other, wanted) = _distribution(source), _distribution(target)
         return cls(low, np.interp(share, wanted, other))
@@ -57,7 +61,7 @@ class HistogramMatching:
         return found.astype(np.float32)
 
 
-def _distribution(slices: Iterable[Slice]) -> tuple[np.ndarray, np.ndarray]:
+def _distribution(slices: Iterable[Slice | Spaced]) -> tuple[np.ndarray, np.ndarray]:
     """HU that occur, and the share of pixels below the middle of each."""
     low, high = WINDOW
     edges = np.arange(low - 0.5, high + 1)
@@ -82,7 +86,10 @@ class SpectralFilter:
 
     @classmethod
     def fit(
-        cls, source: Iterable[Slice], target: Iterable[Slice], spacing: Spacing = UNIT
+        cls,
+        source: Iterable[Slice | Spaced],
+        target: Iterable[Slice | Spaced],
+        spacing: Spacing = UNIT,
     ) -> "SpectralFilter":
         """Unpaired: the root of the ratio of the radial power of the two domains.
 
@@ -109,7 +116,10 @@ class SpectralFilter:
 
     @classmethod
     def fit_paired(
-        cls, source: Iterable[Slice], target: Iterable[Slice], spacing: Spacing = UNIT
+        cls,
+        source: Iterable[Slice | Spaced],
+        target: Iterable[Slice | Spaced],
+        spacing: Spacing = UNIT,
     ) -> "SpectralFilter":
         """Paired pixel by pixel: H(f) = Re <T S*> / <|S|²>, least squares among isotropic filters.
 
@@ -139,7 +149,7 @@ class SpectralFilter:
         return np.clip(found, *WINDOW).astype(np.float32)
 
 
-def _spaced(slices: Iterable, spacing: Spacing) -> Iterator[tuple[Slice, Spacing]]:
+def _spaced(slices: Iterable[Slice | Spaced], spacing: Spacing) -> Iterator[tuple[Slice, Spacing]]:
     for item in slices:
         yield item if isinstance(item, tuple) else (item, spacing)
 

@@ -88,6 +88,15 @@ def results(arrays, folder, make):
     return folder
 
 
+def test_results_are_found_by_the_number_of_the_slice(shards, arrays, tmp_path):
+    folder = results(arrays, tmp_path / "a", lambda source, target: target)
+    (entry,) = read_results([f"name={folder}"], read_manifest(shards), SIDE)
+    target = np.load(arrays / "test" / f"{NAMES[SOFT]}.npy")
+    made = entry.between(SHARP, SOFT)(np.zeros((2, SIDE, SIDE)), (1.0, 1.0), [3, 1])
+    np.testing.assert_array_equal(made, target[[3, 1]])
+
+
+@pytest.mark.slow
 def test_results_are_judged_as_any_method(shards, arrays, tmp_path):
     """Known answers: the source as it is, and the truth."""
     folders = {

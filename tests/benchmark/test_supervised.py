@@ -11,25 +11,18 @@ from jaxharmo.config import DataConfig
 from jaxharmo.errors import InputError
 
 JUDGED = (-1024.0, 400.0)
-CONFIG = NetworkConfig(steps=300, batch_size=2, crop=64, width=8)
+CONFIG = NetworkConfig(steps=1, batch_size=1, crop=16, width=1)
 SPACING = (1.0, 1.0)
 
 
-def brighter_tissue(hu):
+def brighter_lung(hu):
     """What no filter does: it depends on the value of the pixel alone."""
-    return hu + np.where(hu > -500, 60, 0)
+    return hu + np.where(np.abs(hu + 850) < 90, 200, 0)
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     return paired_shards(tmp_path_factory.mktemp("shards"))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    shards = paired_shards(tmp_path_factory.mktemp("shards"), brighter_tissue)
-    folder = tmp_path_factory.mktemp("networks")
-    return *paired_network(shards, folder, CONFIG, JUDGED, 0, lambda _: None), folder, shards
 
 
 def test_pairs_show_the_same_and_their_filter_is_found(shards):
@@ -59,22 +52,25 @@ def test_batches_cut_all_sides_alike_and_depend_on_seed_and_number(shards):
     assert not np.array_equal(batch.source, pairs.batch(filters, 3, 6, data, 1).source)
 
 
-def test_the_network_learns_what_no_filter_does(trained):
-    _, found, _, _ = trained
-    assert found["network"] < 0.9 * found["filter"] < 0.3 * found["before"]
+@pytest.mark.slow
+def test_the_network_learns_what_no_filter_does(tmp_path):
+    shards = paired_shards(tmp_path / "shards", brighter_lung)
+    config = NetworkConfig(steps=100, batch_size=4, crop=64, width=8, learning_rate=1e-2)
+    _, found = paired_network(shards, tmp_path / "networks", config, JUDGED, 0, lambda _: None)
+    assert found["network"] < 0.75 * min(found["filter"], found["before"])
 
 
-def test_a_network_is_kept(trained, monkeypatch):
-    network, found, folder, shards = trained
-    arguments = (shards, folder, CONFIG, JUDGED, 0, lambda _: None)
+def test_a_network_is_kept(shards, tmp_path, monkeypatch):
+    arguments = (shards, tmp_path, CONFIG, JUDGED, 0, lambda _: None)
+    network, found = paired_network(*arguments)
     monkeypatch.setattr(supervised, "_train", None)
     again, kept = paired_network(*arguments)
     assert kept == found
     hu = np.random.default_rng(0).integers(-1000, 300, (1, 32, 32)).astype(np.int16)
     ends = network.directions[0]
     np.testing.assert_array_equal(again(hu, SPACING, *ends), network(hu, SPACING, *ends))
-    (path,) = folder.iterdir()
-    for damaged in (b"PK no archive", path.read_bytes()[:-300]):
+    (path,) = tmp_path.iterdir()
+    for damaged in (path.read_bytes()[:-300], b"PK no archive"):
         path.write_bytes(damaged)
         with pytest.raises(TypeError):
             paired_network(*arguments)
