@@ -48,9 +48,7 @@ class HistogramMatching:
     target_hu: Float[np.ndarray, "k"]
 
     @classmethod
-    def fit(
-        cls, source: Iterable[Slice | Spaced], target: Iterable[Slice | Spaced]
-    ) -> "HistogramMatching":
+    def fit(cls, source: Iterable[Slice], target: Iterable[Slice]) -> "HistogramMatching":
         """Match the distributions of all pixels of either set, in bins of 1 HU."""
         (low, share), (other, wanted) = _distribution(source), _distribution(target)
         return cls(low, np.interp(share, wanted, other))
@@ -61,7 +59,7 @@ class HistogramMatching:
         return found.astype(np.float32)
 
 
-def _distribution(slices: Iterable[Slice | Spaced]) -> tuple[np.ndarray, np.ndarray]:
+def _distribution(slices: Iterable[Slice]) -> tuple[np.ndarray, np.ndarray]:
     """HU that occur, and the share of pixels below the middle of each."""
     low, high = WINDOW
     edges = np.arange(low - 0.5, high + 1)
