@@ -1,9 +1,7 @@
-"""Who does the tasks of an evaluation: threads, processes, or workers of a Dask cluster."""
+"""Who does the tasks of an evaluation: this process, others, or workers of a Dask cluster."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from itertools import islice
 from typing import TypeVar
 
 from jaxharmo.data.prepare import workers as processes
@@ -12,10 +10,6 @@ from jaxharmo.isolation import Death
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-_AT_ONCE = 2
-"""Tasks that one process has at work: while one waits for JAX, the other has its turn."""
-
-
 @contextlib.contextmanager
 def open_workers(job: Job) -> Iterator[Workers]:
     """Who does the work: this process where ``job.elsewhere`` does not hold."""
@@ -35,20 +29,14 @@ def alive(results: Iterator[tuple[Task, Result | Death]]) -> Iterator[tuple[Task
 
 
 class _Here:
-    """A few tasks at a time in threads of this process."""
+    """One task after another in this process.
+
+    Not two at a time in threads: programs of XLA that start at once on a CPU can wait for each
+    other forever.
+    """
 
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Iterator[tuple[Task, Result | Death]]:
-        waiting = iter(tasks)
-        # What the first task compiles and fits, the others find.
-        for task in islice(waiting, 1):
+        for task in tasks:
             yield task, function(task)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            running = {pool.submit(function, task): task for task in waiting}
-            try:
-                for future in as_completed(running):
-                    yield running[future], future.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
