@@ -10,6 +10,8 @@ from jaxharmo.isolation import Death
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
 @contextlib.contextmanager
 def open_workers(job: Job) -> Iterator[Workers]:
     """Who does the work: this process where ``job.elsewhere`` does not hold."""
