@@ -237,7 +237,9 @@ def _train(
     unit = 2 / (data.window[1] - data.window[0])
 
     def loss(params: Params, batch: Batch) -> Array:
-        source, filtered, direction = map(jnp.asarray, batch[:3])
+        source, filtered, direction = map(
+            jnp.asarray, (batch.source, batch.filtered, batch.direction)
+        )
         made = apply_network(params, source, filtered, direction, data.window)
         difference = jnp.clip(made, *judged) - jnp.clip(batch.target, *judged)
         return jnp.mean(jnp.square(unit * difference))

@@ -216,10 +216,10 @@ def test_every_translation_has_a_truth(phantom, tmp_path):
     for number in range(len(one)):
         twin = two.twin(one, number)
         assert twin is not None
-        assert one.spacing(number) == two.spacing(twin)
+        assert one.header(number).spacing == two.header(twin).spacing
         difference = one.pixels(number) - two.pixels(twin)
         assert 0 < np.abs(difference).mean() < 150
-    grids = {one.spacing(number) for number in range(len(one))}
+    grids = {one.header(number).spacing for number in range(len(one))}
     assert grids == {(340 / 64,) * 2, (400 / 64,) * 2}
 
 
