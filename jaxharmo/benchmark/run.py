@@ -126,7 +126,8 @@ class _Benchmark:
 
     def run(self, settings: dict[str, Config]) -> str:
         """``settings``: the configs to train, by the titles of their rows."""
-        # Files of others are looked at before anything is trained, which takes minutes.
+        # Wrong input is found before anything is trained, which takes minutes.
+        evaluation = self._evaluation
         given = [
             *(self._finished(path) for path in self._config.model),
             *read_results(self._config.results, self._prepared.manifest, self._suite.size),
@@ -145,7 +146,7 @@ class _Benchmark:
         metrics = evaluate(
             lambda _: [entry for contender in contenders for entry in contender.entries],
             self._prepared.paired,
-            self._evaluation,
+            evaluation,
             self._workdir / "evaluation",
             model=f"suite {self._name}",
             report=self._report,

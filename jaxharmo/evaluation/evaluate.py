@@ -15,7 +15,7 @@
      "mean": SCORES over the pairs, "seconds": {part: s; the report's writing is left out}}
 
 SCORES are {figure: {method: value}}. Methods: ``before`` (the source as it is), ``after`` (the
-model; further guidances follow as ``after_2`` and so on), ``histogram``, ``spectral``,
+model; further guidances and entries follow as ``after_2`` and so on), ``histogram``, ``spectral``,
 ``spectral_paired``, ``combat`` (radiomics only), ``ceiling`` (the paired real slice). Figures are
 listed, with units and how to read them, in ``metrics.METRICS``; ``mmd_p`` and ``permanova_p`` are
 permutation p values. Intervals are 95 %, by resampling patients. ``floor`` is what two halves of a
