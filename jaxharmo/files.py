@@ -1,6 +1,8 @@
 """Folders and files that a command writes."""
 
 import contextlib
+import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,16 @@ def write_bytes(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_bytes(content)
     partial.replace(path)
+
+
+def write_bytes_beside_others(path: Path, content: bytes) -> None:
+    """``write_bytes`` where several processes may write the file at once."""
+    partial = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def defused(cell: object) -> object:

@@ -57,6 +57,16 @@ def real_ct():
     return directory
 
 
+@pytest.fixture
+def dask_scheduler():
+    """The address of a Dask scheduler with two workers; the test is skipped without Dask."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium; the test is skipped where Playwright or Chromium is missing."""

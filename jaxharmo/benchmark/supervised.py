@@ -4,13 +4,10 @@ The loss is the mean square error in the window of the evaluation. The patients 
 evaluation.
 """
 
-import contextlib
 import dataclasses
 import hashlib
-import io
 import itertools
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,8 +28,9 @@ from jaxharmo.data.records import Slice
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.baselines import Spacing, SpectralFilter
+from jaxharmo.evaluation.chunks import read_arrays, write_arrays
 from jaxharmo.evaluation.slices import DomainSlices, spread
-from jaxharmo.files import make_folder, write_bytes
+from jaxharmo.files import make_folder
 from jaxharmo.ops.intensity import Window
 
 Validation = dict[str, float]
@@ -175,11 +173,8 @@ def paired_network(
         data = DataConfig(window=WINDOW, crop=config.crop)
         params = _train(pairs, filters, config, data, judged, seed, report)
         make_folder(folder)
-        content = io.BytesIO()
         leaves = enumerate(jax.tree.leaves(params))
-        arrays: dict[str, Any] = {_leaf(number): leaf for number, leaf in leaves}
-        np.savez(content, **arrays)
-        write_bytes(path, content.getvalue())
+        write_arrays(path, {_leaf(number): leaf for number, leaf in leaves})
     network = PairedNetwork(pairs, filters, params)
     return network, validate(network, PairedSlices(shards, "validation"), filters, judged)
 
@@ -208,14 +203,10 @@ def _read(path: Path, config: NetworkConfig, count: int) -> Params | None:
     """What was kept; None where it cannot be read."""
     shapes = jax.eval_shape(partial(first_params, config, count), jax.random.key(0))
     leaves, structure = jax.tree.flatten(shapes)
-    with (
-        contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile),
-        path.open("rb") as stream,
-        np.load(stream, allow_pickle=False) as file,
-    ):
-        kept = [file[_leaf(number)] for number in range(len(leaves))]
-        if [each.shape for each in kept] == [each.shape for each in leaves]:
-            return jax.tree.unflatten(structure, kept)
+    arrays = read_arrays(path) or {}
+    kept = [arrays.get(_leaf(number)) for number in range(len(leaves))]
+    if [getattr(each, "shape", None) for each in kept] == [each.shape for each in leaves]:
+        return jax.tree.unflatten(structure, kept)
     return None
 
 

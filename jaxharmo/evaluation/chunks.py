@@ -6,8 +6,6 @@ whoever measures it, in whatever order, writes the same. Files are NumPy archive
 
 import dataclasses
 import io
-import os
-import platform
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from jaxtyping import Float, Int
 
 from jaxharmo.evaluation.comparisons import Row
 from jaxharmo.evaluation.samples import Sample, joined, packed, subset, unpacked
+from jaxharmo.files import write_bytes_beside_others
 
 _PLACE = ("patient", "slice", "position_mm")
 
@@ -119,12 +118,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """A NumPy archive that is never seen half-written, though several processes write it."""
     content = io.BytesIO()
     np.savez(content, **arrays)
-    partial = path.with_name(f"{path.name}.{platform.node()}-{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content.getvalue())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes_beside_others(path, content.getvalue())
 
 
 def read_arrays(

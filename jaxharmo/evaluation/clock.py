@@ -1,7 +1,6 @@
 """Where the time of an evaluation goes, and how it is shared by threads."""
 
 import contextlib
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,10 +11,10 @@ from jaxharmo.data.prepare.workers import cores
 
 
 class Clock:
-    """Adds up the wall time of each thread by part: ``with clock("reading"): ...``."""
+    """Adds up wall time by part: ``with clock("reading"): ...``."""
 
     def __init__(self):
-        self._own = threading.local()
+        self._sums: defaultdict[str, float] = defaultdict(float)
 
     @contextlib.contextmanager
     def __call__(self, part: str) -> Iterator[None]:
@@ -27,16 +26,10 @@ class Clock:
             self._sums[part] += time.perf_counter() - start
 
     def take(self) -> dict[str, float]:
-        """The seconds of the calling thread since the last call, by part."""
+        """The seconds since the last call, by part."""
         taken = dict(self._sums)
         self._sums.clear()
         return taken
-
-    @property
-    def _sums(self) -> defaultdict[str, float]:
-        if not hasattr(self._own, "sums"):
-            self._own.sums = defaultdict(float)
-        return self._own.sums
 
 
 def time_line(seconds: Mapping[str, float]) -> str:

@@ -140,15 +140,17 @@ class _Evaluation:
             )
             for source, target in self._directions
         }
-        self._setup = Setup(guide, shards.absolute(), config, model, roi, tuple(self._fits()))
-        self._evaluator = Evaluator(self._setup, self._domains)
+        training = open_training(shards, self._domains)
+        fits = tuple(self._fits(Baselines(training, config.eval)))
+        self._setup = Setup(guide, shards.absolute(), config, model, roi, fits)
+        self._evaluator = Evaluator(self._setup, self._domains, training)
         described = self._evaluator.sampler.description
         self._kept = [kept_features(shards, domain, described) for domain in self._domains]
 
-    def _fits(self) -> Iterator[tuple[tuple[int, int], tuple[tuple[int, int], ...]]]:
+    def _fits(
+        self, baselines: Baselines
+    ) -> Iterator[tuple[tuple[int, int], tuple[tuple[int, int], ...]]]:
         """Pairs of training slices of each direction that has paired slices to evaluate."""
-        training = open_training(self._shards, self._domains)
-        baselines = Baselines(training, self._config.eval)
         for direction in self._directions:
             of, to = (self._domains[number].name for number in direction)
             known = any(twin is not None for twin in self._twins[direction])

@@ -5,7 +5,6 @@ Every task depends on the evaluation alone, not on who does it or when.
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from threadpoolctl import threadpool_limits
 
 from jaxharmo.config import Config
+from jaxharmo.data.prepare.workers import limit_threads
 from jaxharmo.evaluation.chunks import Chunk, read_chunk, write_chunk
 from jaxharmo.evaluation.clock import Clock
 from jaxharmo.evaluation.extractors import open_extractors
@@ -76,11 +76,10 @@ def read_result(folder: Path, task: Task) -> Chunk | None:
 class Evaluator:
     """What one process has open: slices, model, baselines and extractors."""
 
-    def __init__(self, setup: Setup, domains: list[DomainSlices] | None = None):
+    def __init__(self, setup: Setup, domains: list[DomainSlices], training: list[DomainSlices]):
         config, window = setup.config, window_of(setup.config)
         self.setup, self.clock = setup, Clock()
-        self.domains = domains or open_domains(setup.shards, config, lambda _: None)
-        training = open_training(setup.shards, self.domains)
+        self.domains = domains
         self._judged = setup.guide(training)
         self.baselines = Baselines(training, config.eval)
         self.extractors = open_extractors(config.eval)
@@ -127,7 +126,7 @@ def measure_elsewhere(task: Task, setup: Setup, folder: Path, threads: int) -> N
 @functools.lru_cache(1)
 def opened(setup: Setup, threads: int) -> Evaluator:
     """The evaluator of this process, which is to use so many threads."""
-    # Before JAX starts its own.
-    os.environ["NPROC"] = str(threads)
+    limit_threads(threads)
     keep_compilations()
-    return Evaluator(setup)
+    domains = open_domains(setup.shards, setup.config, lambda _: None)
+    return Evaluator(setup, domains, open_training(setup.shards, domains))

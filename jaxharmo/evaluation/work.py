@@ -5,15 +5,13 @@
 
 import contextlib
 import json
-import os
-import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from jaxharmo.data.prepare.workers import Job
 from jaxharmo.errors import InputError
-from jaxharmo.files import make_folder
+from jaxharmo.files import make_folder, write_bytes_beside_others
 from jaxharmo.lock import locked_share
 
 MARKER = "parts.json"
@@ -66,10 +64,7 @@ def open_work(folder: Path, provenance: dict, job: Job) -> None:
     elif folder.exists() and any(not path.name.startswith(MARKER) for path in folder.iterdir()):
         raise InputError(f"{folder}: not made by an evaluation; move it away")
     make_folder(folder)
-    # Several parts may do this at once, so the passing name is each one's own.
-    partial = folder / f"{MARKER}-{platform.node()}-{os.getpid()}.partial"
-    partial.write_text(json.dumps(provenance), encoding="utf-8")
-    partial.replace(marker)
+    write_bytes_beside_others(marker, json.dumps(provenance).encode())
 
 
 def close_work(folder: Path) -> None:

@@ -1,14 +1,13 @@
 """Volumes harmonized by other processes: of this machine, or of the workers of a Dask cluster."""
 
 import functools
-import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxharmo.console import Progress
-from jaxharmo.data.prepare.workers import Spread, open_workers
+from jaxharmo.data.prepare.workers import Spread, limit_threads, open_workers
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.derivation import Method
 from jaxharmo.harmonize.nifti import NiftiImage
@@ -69,7 +68,6 @@ def _harmonize(
 @functools.lru_cache(1)
 def _methods(opener: bytes, threads: int) -> list[Method]:
     """Opened for the first task, kept for the others."""
-    # Before JAX starts its own threads.
-    os.environ["NPROC"] = str(threads)
+    limit_threads(threads)
     keep_compilations()
     return pickle.loads(opener)()

@@ -80,8 +80,8 @@ class FilterGenerator(nn.Module):
             seen = image - cut
         half = self.terms // 2
         smooth = reduce(binomial_blur, (1, _COARSE // 2), seen)
-        made = seen + _filtered(seen, style, "fine", fine, self.terms, 2 * self.terms)
-        made += _filtered(smooth, style, "coarse", coarse, half, 2 * half)
+        made = seen + _filtered(seen, style, "fine", fine, self.terms)
+        made += _filtered(smooth, style, "coarse", coarse, half)
         offsets = _OFFSET_UNIT * _linear(style, _TISSUES.levels, "offset")
         made += by_level(binomial_blur(smooth, _COARSE)[..., 0], offsets, _TISSUES)[..., None]
         if correction is not None:
@@ -95,10 +95,9 @@ def _filtered(
     name: str,
     operator: "Operator",
     terms: int,
-    polynomials: int,
 ) -> Float[Array, "b h w 1"]:
     """What a filter adds to ``image``, from a log gain of ``terms`` terms."""
-    basis, expansion = _chebyshev(terms, polynomials)
+    basis, expansion = _chebyshev(terms)
     # Less 1, which is a constant to the expansion: a style of zeros gives zeros.
     gains = jnp.expm1(_GAIN_UNIT * _linear(style, terms, name) @ basis)
     return filter_image(image, gains @ expansion, operator)
@@ -215,10 +214,9 @@ def _backward(operator: Operator, kept: tuple[Array, Array], cotangent: Array):
 _filter.defvjp(_forward, _backward)
 
 
-def _chebyshev(
-    terms: int, polynomials: int
-) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "m k"]]:
+def _chebyshev(terms: int) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "m k"]]:
     """``T_n - 1`` at nodes, n from 1 to ``terms``; from values there to coefficients from 1 on."""
+    polynomials = 2 * terms
     count = 2 * polynomials
     angles = (np.arange(count) + 0.5) * np.pi / count
     basis = np.cos(np.outer(np.arange(1, terms + 1), angles)) - 1

@@ -144,10 +144,6 @@ def test_two_processes_give_the_same(whole, shards, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_dask_workers_give_the_same(whole, shards, tmp_path):
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
-    ) as cluster:
-        found = run(shards, tmp_path / "3", scheduler=cluster.scheduler_address)
+def test_two_dask_workers_give_the_same(whole, shards, tmp_path, dask_scheduler):
+    found = run(shards, tmp_path / "3", scheduler=dask_scheduler)
     assert_same_figures(found, whole[0])

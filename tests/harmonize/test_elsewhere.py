@@ -78,12 +78,8 @@ def test_two_processes_write_the_same_bytes_and_name_what_failed(whole, source, 
 
 
 @pytest.mark.slow
-def test_two_dask_workers_write_the_same_bytes(whole, source, tmp_path):
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
-    ) as cluster:
-        harmonize(source, tmp_path / "out", scheduler=cluster.scheduler_address)
+def test_two_dask_workers_write_the_same_bytes(whole, source, tmp_path, dask_scheduler):
+    harmonize(source, tmp_path / "out", scheduler=dask_scheduler)
     assert contents(tmp_path / "out") == whole
 
 

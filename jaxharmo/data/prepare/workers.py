@@ -108,6 +108,11 @@ def open_workers(count: int, scheduler: str | None = None) -> Iterator[Workers]:
             helper.close()
 
 
+def limit_threads(count: int) -> None:
+    """Let this process use ``count`` cores; to be called before JAX starts its threads."""
+    os.environ["NPROC"] = str(count)
+
+
 def cores() -> int:
     """Cores that this process may use: at most ``NPROC`` of the environment, by which XLA goes."""
     limit = os.environ.get("NPROC", "")

@@ -142,14 +142,9 @@ def test_a_worker_that_is_ended_is_told():
 
 
 @pytest.mark.slow
-def test_dask_gives_the_same_bytes(collection, tmp_path):
-    distributed = pytest.importorskip("distributed")
+def test_dask_gives_the_same_bytes(collection, tmp_path, dask_scheduler):
     prepared(collection, tmp_path / "here")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
-    ) as cluster:
-        job = Job(scheduler=cluster.scheduler_address)
-        prepared(collection, tmp_path / "dask", job=job)
+    prepared(collection, tmp_path / "dask", job=Job(scheduler=dask_scheduler))
     assert contents(tmp_path / "dask") == contents(tmp_path / "here")
 
 
