@@ -22,7 +22,14 @@ TABLES = ("edges.csv", "fid.csv", "radiomics.csv", "scores.csv", "texture.csv")
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     """Two chunks of each domain."""
-    return write_shards(tmp_path_factory.mktemp("shards"), slices=18)
+    return write_shards(tmp_path_factory.mktemp("shards"), slices=5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_chunks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxharmo.evaluation.samples._BLOCK", 3)
+        yield
 
 
 def run(shards, output, guide=blur_guide, model="step 3", said=None, **job):
@@ -94,7 +101,7 @@ def test_parts_of_another_evaluation_are_refused(shards, tmp_path):
     for job in ({"part": "2/2"}, {"merge": True}):
         with pytest.raises(InputError, match="parts of another evaluation, with another model"):
             run(shards, output, model="step 4", **job)
-    others = write_shards(tmp_path / "others", slices=17)
+    others = write_shards(tmp_path / "others", slices=4)
     with pytest.raises(InputError, match="another evaluation, with another shard set"):
         run(others, output, part="2/2")
     (work_folder(output) / "parts.json").write_text("[]")
