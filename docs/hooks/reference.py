@@ -13,7 +13,7 @@ from jaxharmo import cli
 from jaxharmo.config_files import config_folder, load_config, shipped_configs
 from jaxharmo.evaluation.methods import TITLES
 from jaxharmo.evaluation.metrics import METRICS
-from jaxharmo.harmonize.packaged import card, find_model, shipped
+from jaxharmo.harmonize.shipped import card, find_model, shipped
 from jaxharmo.ops.haralick import MATRIX_FEATURES, SIGNED_FEATURES
 from jaxharmo.ops.pairs import PAIR_FEATURES
 from jaxharmo.saved_config import read_config

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.harmonizer import Harmonizer, load
-from jaxharmo.harmonize.packaged import shipped
+from jaxharmo.harmonize.shipped import shipped
 from jaxharmo.saved_config import read_config
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxharmo.harmonize.packaged import find_model
+from jaxharmo.harmonize.shipped import find_model
 from jaxharmo.saved_config import read_config
 
 

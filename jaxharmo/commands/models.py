@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jaxharmo.harmonize.packaged import card, find_model, shipped
+from jaxharmo.harmonize.shipped import card, find_model, shipped
 from jaxharmo.saved_config import read_config
 
 

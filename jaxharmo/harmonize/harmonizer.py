@@ -15,8 +15,9 @@ from jaxharmo.config import EvalConfig
 from jaxharmo.data.prepare.pixels import SCALE
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.derivation import Derivation, Method
-from jaxharmo.harmonize.packaged import find_model, is_packaged, read_model
+from jaxharmo.harmonize.packaged import is_packaged, read_model
 from jaxharmo.harmonize.quality import Quality
+from jaxharmo.harmonize.shipped import find_model
 from jaxharmo.harmonize.textures import (
     Textures,
     looked_at,

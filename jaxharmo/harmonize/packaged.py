@@ -17,42 +17,15 @@ import numpy as np
 from jaxharmo.config import EvalConfig
 from jaxharmo.errors import InputError
 from jaxharmo.files import appearing_folder
+from jaxharmo.harmonize.shipped import WEIGHTS_NAME
 from jaxharmo.harmonize.textures import Textures, write_textures
 from jaxharmo.models.networks import AVERAGED
 from jaxharmo.saved_config import FILE_NAME as CONFIG_NAME
 from jaxharmo.saved_config import read_config, write_config
 from jaxharmo.translator import Precision, Translator, averaged_shapes
 
-WEIGHTS_NAME = "weights.npz"
 MODEL_NAME = "model.json"
 FORMAT_VERSION = 1
-PRETRAINED = Path(__file__).parents[1] / "pretrained"
-
-
-def shipped() -> list[str]:
-    """Names of the models that come with the package."""
-    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{WEIGHTS_NAME}"))
-
-
-def card(name: str) -> str:
-    """What a shipped model is for, in one line: the first paragraph of its README.md."""
-    paragraphs = (PRETRAINED / name / "README.md").read_text(encoding="utf-8").split("\n\n")
-    return " ".join(paragraphs[1].split())
-
-
-def find_model(name: str | Path) -> Path:
-    """The folder of a shipped model, or ``name`` itself where it is a folder.
-
-    ``InputError`` lists the models that come with the package.
-    """
-    if str(name) in shipped():
-        return PRETRAINED / str(name)
-    if not Path(name).is_dir():
-        raise InputError(
-            f"no model '{name}': not a folder, and with the package come: "
-            f"{', '.join(shipped()) or 'none'}"
-        )
-    return Path(name)
 
 
 def is_packaged(folder: Path) -> bool:

@@ -21,7 +21,6 @@ from jaxtyping import Array, Bool, Float
 from jaxharmo.ops import chebyshev
 from jaxharmo.ops.binning import Binning, level_coordinate, linear_taps, weights
 from jaxharmo.ops.cumulants import cumulants
-from jaxharmo.ops.fused import Pixels, fused_counts
 from jaxharmo.ops.pairs import Offset, neighbours
 
 Method = Literal["scatter", "low_rank", "product", "pallas"]
@@ -69,6 +68,9 @@ def count_pairs(
 def _fused(
     image: Array, present: Array, binning: Binning, offsets: tuple[Offset, ...]
 ) -> Float[Array, "o l l"]:
+    # Only this method needs Pallas, whose import takes half as long as that of JAX.
+    from jaxharmo.ops.fused import Pixels, fused_counts
+
     factor = present
     if binning.normalised and binning.kind == "gaussian":
         factor = present / cumulants(image, dataclasses.replace(binning, normalised=False), 1)[0]

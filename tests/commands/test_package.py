@@ -14,7 +14,7 @@ from test_commands import SMALL, jaxharmo
 
 import jaxharmo as package
 from jaxharmo.config_files import shipped_configs
-from jaxharmo.harmonize.packaged import PRETRAINED, shipped
+from jaxharmo.harmonize.shipped import PRETRAINED, shipped
 from jaxharmo.saved_config import read_config
 
 ROOT = Path(__file__).parents[2]

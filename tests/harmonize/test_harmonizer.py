@@ -12,10 +12,10 @@ from small import SMALL, STEERED, replace
 
 import jaxharmo
 from jaxharmo.errors import InputError
-from jaxharmo.harmonize import packaged
+from jaxharmo.harmonize import shipped
 from jaxharmo.harmonize.batch import find_volumes
 from jaxharmo.harmonize.harmonizer import Harmonizer
-from jaxharmo.harmonize.packaged import read_model, shipped, write_model
+from jaxharmo.harmonize.packaged import read_model, write_model
 from jaxharmo.harmonize.stablehlo import export_translation
 from jaxharmo.harmonize.textures import DomainTexture, Textures, describe
 from jaxharmo.translator import Translator
@@ -69,8 +69,10 @@ def test_a_model_folder_gives_the_model_back(folder, harmonizer):
 
 
 def test_shipped_models_are_found_by_name(folder, monkeypatch, tmp_path):
-    assert shipped() == sorted(path.parent.name for path in packaged.PRETRAINED.glob("*/*.npz"))
-    monkeypatch.setattr(packaged, "PRETRAINED", tmp_path)
+    assert shipped.shipped() == sorted(
+        path.parent.name for path in shipped.PRETRAINED.glob("*/*.npz")
+    )
+    monkeypatch.setattr(shipped, "PRETRAINED", tmp_path)
     with pytest.raises(InputError, match=r"no model 'x': .* with the package come: none"):
         jaxharmo.load("x")
     shutil.copytree(folder, tmp_path / "kernels")
