@@ -38,4 +38,4 @@ class Domains:
             message(f"warning: {warning}")
         print(output / "report.html")
         shards = shlex.quote(str(self.shard_dir))
-        message(f"next: jaxharmo train --data {shards} {study.proposal.arguments}")
+        message(f"next: jaxharmo train --config smoke --data {shards} {study.proposal.arguments}")

@@ -28,4 +28,4 @@ class Phantom:
             lambda items, total: track(items, total, "phantom", "slice"),
         )
         print(in_words(self.shard_dir, manifest))
-        message(f"next: jaxharmo train --data {shlex.quote(str(self.shard_dir))}")
+        message(f"next: jaxharmo train --config smoke --data {shlex.quote(str(self.shard_dir))}")

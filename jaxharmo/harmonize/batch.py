@@ -19,7 +19,7 @@ from jaxharmo.files import make_folder
 from jaxharmo.harmonize.derivation import Method
 from jaxharmo.harmonize.elsewhere import Task, elsewhere
 from jaxharmo.harmonize.nifti import NiftiImage, is_nifti, stem
-from jaxharmo.harmonize.series import DicomSeries
+from jaxharmo.harmonize.series import SIDECAR, DicomSeries
 from jaxharmo.harmonize.volume import Report, harmonize_volume
 from jaxharmo.lock import locked_share
 
@@ -61,7 +61,9 @@ def find_volumes(
             )
     if not found and not images:
         raise InputError(f"{source}: {_why_none(skipped)}")
-    for reason, count in Counter(item.reason for item in skipped).items():
+    # The file that lies beside every result is no surprise.
+    unknown = (item.reason for item in skipped if Path(item.file).name != SIDECAR)
+    for reason, count in Counter(unknown).items():
         report(f"left out: {count} × {reason}")
     series = [DicomSeries(each, source) for each in found]
     shared = Counter(each.label for each in series)

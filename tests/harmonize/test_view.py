@@ -25,7 +25,10 @@ def test_a_page_of_a_series_and_its_result_without_a_name(tmp_path, capsys):
     harmonized(source, result)
     out = tmp_path / "new" / "page.html"
     view(source, result, "--out", out, "--slices", 3)
-    assert f"{out}: 3 slices, " in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert f"{out}: 3 slices, " in said.out
+    # harmonization.json, which lies beside the slices, is not reported as a file that is no DICOM.
+    assert "left out" not in said.err
     page = out.read_text()
     assert not any(secret in page for secret in SECRETS)
     assert str(tmp_path) not in page

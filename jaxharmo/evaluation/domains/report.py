@@ -167,7 +167,8 @@ def _pairs(pairs: Sequence[dict]) -> str:
 def _proposal(proposal: Proposal) -> str:
     parts = [f"<p class=warning>{html.escape(warning)}</p>" for warning in proposal.warnings]
     parts.append(_list(html.escape(name) for name in proposal.domains))
-    parts.append(f"<pre>jaxharmo train --data SHARD_DIR {html.escape(proposal.arguments)}</pre>")
+    chosen = html.escape(proposal.arguments)
+    parts.append(f"<pre>jaxharmo train --config smoke --data SHARD_DIR {chosen}</pre>")
     if proposal.alike:
         pairs = (f"{html.escape(a)} and {html.escape(b)}" for a, b in proposal.alike)
         parts.append(

@@ -98,7 +98,7 @@ def test_the_command_tells_the_ranking(studied):
     assert "\n1. kernel: " in said
     assert "--data.domains 'PHANTOM Ellipse -- B30f'" in said
     assert f"{output / 'report.html'}\n" in said
-    assert said.splitlines()[-1].startswith("next: jaxharmo train --data ")
+    assert said.splitlines()[-1].startswith("next: jaxharmo train --config smoke --data ")
 
 
 def test_hostile_names_are_escaped(phantom, tmp_path):
