@@ -1,6 +1,5 @@
 """The picture of a run's progress: sources, translations to every domain, and the way back."""
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -33,8 +32,9 @@ def build_sample_grid(
     domains = jnp.arange(len(sources))
     latents = jnp.zeros((len(sources), config.model.latent_dim))
 
+    # The images are arguments, because XLA folds what depends on constants alone, and slowly.
     @jax.jit
-    def draw(params: Params) -> Float[Array, "rows columns h w"]:
+    def draw(params: Params, images: Array, central: Array) -> Float[Array, "rows columns h w"]:
         styles = networks.mapped_style(params, latents, domains)
 
         def towards(style: Array) -> Array:
@@ -51,11 +51,10 @@ def build_sample_grid(
         rows = [images, *translations, cycle]
         return jnp.stack(rows, axis=1)[..., 0]
 
-    return functools.partial(_tile, draw)
+    return lambda params: _tile(np.asarray(draw(params, images, central)))
 
 
-def _tile(draw: Callable[[Params], Array], params: Params) -> UInt8[np.ndarray, "h w"]:
-    grid = np.asarray(draw(params))
+def _tile(grid: Float[np.ndarray, "rows columns h w"]) -> UInt8[np.ndarray, "h w"]:
     rows, columns, height, width = grid.shape
     joined = grid.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
     return np.rint((np.clip(joined, -1, 1) + 1) * 127.5).astype(np.uint8)
