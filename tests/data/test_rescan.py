@@ -31,6 +31,18 @@ SMALL = Scanner(
 )
 
 
+@functools.cache
+def signal_of(scanner):
+    """``expected_signal`` of a scanner, compiled once for all tests."""
+    return jax.jit(functools.partial(expected_signal, scanner=scanner))
+
+
+@functools.cache
+def image_of(scanner):
+    """``image`` of a scanner, compiled once for all tests."""
+    return jax.jit(functools.partial(image, scanner=scanner))
+
+
 def cylinder(radius, size=96, pixel=3.4):
     axis = (np.arange(size) - (size - 1) / 2) * pixel
     fine = np.hypot(axis[:, None], axis)
@@ -52,8 +64,7 @@ def test_water_cylinder_is_flat_in_both_families(name):
         SCANNERS[name], field_of_view=330, matrix=96, elements=128, pitch=3.0, views=96
     )
     objects, distance = cylinder(110)
-    signal = jax.jit(functools.partial(expected_signal, scanner=scanner))
-    hu = jax.jit(functools.partial(image, scanner=scanner))(*signal(objects, (3.4, 3.4)))
+    hu = image_of(scanner)(*signal_of(scanner)(objects, (3.4, 3.4)))
     hu = np.asarray(hu)[0] - scanner.offset
     axis = (np.arange(96) - 47.5) * scanner.pixel
     distance = np.hypot(axis[:, None], axis)
@@ -67,8 +78,7 @@ def test_beam_hardening_darkens_between_bones_only():
     bones = (np.hypot(axis[:, None], np.abs(axis) - 60) < 15) * (CORTICAL - 1)
     images = []
     for each in (objects, objects + bones[None].astype(np.float32)):
-        signal = jax.jit(functools.partial(expected_signal, scanner=SMALL))(each, (3.4, 3.4))
-        images.append(np.asarray(image(*signal, SMALL))[0])
+        images.append(np.asarray(image_of(SMALL)(*signal_of(SMALL)(each, (3.4, 3.4))))[0])
     change = images[1] - images[0]
     assert change[44:52, 44:52].mean() < -10
     assert change[14:20, 44:52].mean() > change[44:52, 44:52].mean() + 10
@@ -86,7 +96,7 @@ def test_counts_are_poisson_with_electronic_noise():
 
 def test_predicted_variance_of_line_integrals():
     objects, _ = cylinder(110)
-    expected, beam = expected_signal(objects, (3.4, 3.4), SMALL)
+    expected, beam = signal_of(SMALL)(objects, (3.4, 3.4))
     _, variance = line_integrals(expected, beam, SMALL)
     drawn = [
         line_integrals(jnp.asarray(count(np.asarray(expected)[0], 12.0, (k, "", "", 0.0))), beam[0],
@@ -102,11 +112,11 @@ def test_noise_power_of_a_water_cylinder():
     """Poisson and electronic noise, through logarithm, water correction and filter."""
     scanner = dataclasses.replace(SMALL, matrix=128, bowtie=0.0, modulation=0.0)
     objects, _ = cylinder(110)
-    expected, beam = expected_signal(objects, (3.4, 3.4), scanner)
+    expected, beam = signal_of(scanner)(objects, (3.4, 3.4))
     _, variance = line_integrals(expected, beam, scanner)
     repeats, side, pixel = 96, 48, scanner.pixel
     drawn = [count(np.asarray(expected)[0], 12.0, (k, "", "", 0.0)) for k in range(repeats)]
-    hu = np.asarray(jax.jit(functools.partial(image, scanner=scanner))(np.stack(drawn), beam))
+    hu = np.asarray(image_of(scanner)(np.stack(drawn), beam))
     middle = slice(64 - side // 2, 64 + side // 2)
     taper = np.outer(np.hanning(side), np.hanning(side))
     spectra = np.abs(np.fft.fft2((hu - hu.mean(0))[:, middle, middle] * taper)) ** 2
@@ -129,13 +139,13 @@ def test_tube_current_and_bowtie():
     objects, _ = cylinder(110)
     objects = objects * (np.abs(np.arange(96) - 47.5) < 22)[:, None]
     constant = dataclasses.replace(SMALL, modulation=0.0, bowtie=0.0)
-    _, beam = expected_signal(objects, (3.4, 3.4), constant)
+    _, beam = signal_of(constant)(objects, (3.4, 3.4))
     np.testing.assert_allclose(beam, SMALL.photons, rtol=1e-5)
     fine = dataclasses.replace(SMALL, elements=384, pitch=1.0)
-    _, beam = expected_signal(objects, (3.4, 3.4), fine)
+    _, beam = signal_of(fine)(objects, (3.4, 3.4))
     current = np.asarray(beam)[0, :, 192]
     small, _ = cylinder(60)
-    _, less = expected_signal(small, (3.4, 3.4), fine)
+    _, less = signal_of(fine)(small, (3.4, 3.4))
     assert less.mean() < 0.5 * beam.mean()
     # Rays of the first view lie along the rows' axis, where the object is 70 mm shorter.
     assert current[48] > 1.3 * current[0]
