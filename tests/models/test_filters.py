@@ -165,6 +165,6 @@ def test_gradients_are_finite(params):
         made = FilterGenerator(TERMS, WIDTH).apply({"params": params}, image, style, 0 * style)
         return jnp.square(made).sum()
 
-    for gradient in jax.tree.leaves(jax.grad(total, (0, 1))(params, jnp.ones((1, STYLE)))):
+    for gradient in jax.tree.leaves(jax.jit(jax.grad(total, (0, 1)))(params, jnp.ones((1, STYLE)))):
         assert np.isfinite(gradient).all()
         assert np.abs(gradient).max() > 0

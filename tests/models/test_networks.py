@@ -13,6 +13,10 @@ SOFT = 2 * 1024 / 1424 - 1
 """0 HU in the window of ``SMALL``."""
 
 
+def initial(networks, config):
+    return jax.jit(lambda: init(networks, config, KEY))()
+
+
 @pytest.fixture(scope="module")
 def networks():
     return build(SMALL)
@@ -20,7 +24,7 @@ def networks():
 
 @pytest.fixture(scope="module")
 def params(networks):
-    return init(networks, SMALL, KEY)
+    return initial(networks, SMALL)
 
 
 def test_shapes_of_every_network(networks, params):
@@ -110,7 +114,7 @@ def test_remat_changes_memory_only(networks, params):
 
 def test_bfloat16_networks_keep_float32_parameters_and_results():
     networks = build(replace(SMALL, train={"compute_dtype": "bfloat16"}))
-    params = init(networks, SMALL, KEY)
+    params = initial(networks, SMALL)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     image, style = jax.random.normal(KEY, (2, 32, 32, 1)), jnp.ones((2, 6))
     found = networks.translate(params, image, style, style)
@@ -133,7 +137,7 @@ def steered(request):
     """Networks and parameters of the filter generator, and the length of its latents."""
     config = replace(SMALL, model=STEERED | {"latent_dim": request.param})
     networks = build(config)
-    return networks, init(networks, config, KEY), request.param
+    return networks, initial(networks, config), request.param
 
 
 def test_domains_have_a_row_and_a_spread_around_it(steered):
