@@ -12,14 +12,14 @@ from jaxharmo import runtime
 from jaxharmo.checkpoint import find_step, has_checkpoints
 from jaxharmo.config import Config, EvalConfig, check
 from jaxharmo.console import track
-from jaxharmo.data.manifest import Domain, choose_domains, read_manifest
+from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.data.phantom import make_phantom
 from jaxharmo.data.pipeline import Share, sample_sources, training_batches
 from jaxharmo.data.prepare.workers import Job
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate
 from jaxharmo.evaluation.methods import Guidance, guidances
-from jaxharmo.evaluation.slices import DomainSlices
+from jaxharmo.evaluation.slices import DomainSlices, check_evaluable
 from jaxharmo.evaluation.summary import summary_table
 from jaxharmo.files import make_folder
 from jaxharmo.lock import locked
@@ -64,7 +64,8 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
         config,
         data=dataclasses.replace(config.data, shards=str(shards.absolute()), domains=names),
     )
-    _check_evaluable(domains, config.eval.split, shards)
+    # Said before the training rather than after it.
+    check_evaluable(shards, resolved)
     if has_checkpoints(workdir):
         _check_unchanged(read_config(workdir), resolved, workdir)
     sources = sample_sources(shards, domains, resolved.data, config.model.generator.multiple)
@@ -203,15 +204,6 @@ def _alone_in(workdir: Path) -> Iterator[None]:
         if runtime.agree(refused is not None):
             raise refused or InputError(f"{workdir}: another process is at work on this run")
         yield
-
-
-def _check_evaluable(domains: tuple[Domain, ...], split: str, shards: Path) -> None:
-    """Said before the training rather than after it."""
-    if sum(bool(domain.slices.get(split)) for domain in domains) < 2:
-        raise InputError(
-            f"{shards}: fewer than two of the domains have slices in the split '{split}' to "
-            "evaluate on; choose another --eval.split or other --data.domains"
-        )
 
 
 def _check_unchanged(old: Config, new: Config, workdir: Path) -> None:

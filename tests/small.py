@@ -83,4 +83,4 @@ def make_batch(config=SMALL, seed=0):
 
 def get_config():
     """For ``train.py --config tests/small.py``: the domains are those of the shards."""
-    return replace(SMALL, data={"domains": ()}, train={"batch_size": 4})
+    return replace(SMALL, data={"domains": ()}, train={"batch_size": 4}, eval={"tile": 32})

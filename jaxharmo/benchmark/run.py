@@ -197,6 +197,8 @@ class _Benchmark:
             config,
             data=dataclasses.replace(config.data, domains=()),
             train=dataclasses.replace(config.train, seed=seed),
+            # Slices of the suite may be smaller than the tiles of the config.
+            eval=self._evaluation.eval,
         )
         train_run(seeded, run, self._prepared.training)
         return self._finished(run)

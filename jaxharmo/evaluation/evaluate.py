@@ -63,7 +63,13 @@ from jaxharmo.evaluation.report import shown_slices
 from jaxharmo.evaluation.results import mean_scores, write_results
 from jaxharmo.evaluation.samples import chunks, tile_count
 from jaxharmo.evaluation.scores import floor
-from jaxharmo.evaluation.slices import DomainSlices, open_domains, open_training, twins
+from jaxharmo.evaluation.slices import (
+    check_tile,
+    choose_targets,
+    open_domains,
+    open_training,
+    twins,
+)
 from jaxharmo.evaluation.tasks import (
     Evaluator,
     Guide,
@@ -121,10 +127,12 @@ class _Evaluation:
         self._clock = Clock()
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._domains = open_domains(shards, config, report)
-        wanted = _targets(config.eval.targets, self._domains)
+        wanted = choose_targets(config.eval.targets, self._domains)
         with self._clock("reading"):
             sized = [domain.shapes for domain in self._domains]
         assert all(sized), "a domain has at least one slice"
+        for domain in self._domains:
+            check_tile(config.eval.tile, (domain.shapes[number] for number in domain.chosen))
         real = RealSlices(window_of(config), self._clock)
         roi = "lung" if all(map(real.shows_lung, self._domains)) else "body"
         count = range(len(self._domains))
@@ -342,13 +350,3 @@ class _Evaluation:
             "mean": mean_scores([pair["scores"] for pair in summaries]),
             "seconds": {part: round(took, 2) for part, took in self._seconds.items()},
         }
-
-
-def _targets(wanted: tuple[str, ...], domains: Sequence[DomainSlices]) -> set[str]:
-    names = {domain.name for domain in domains}
-    unknown = sorted(set(wanted) - names)
-    if unknown:
-        raise InputError(
-            f"--eval.targets: no domain '{unknown[0]}'; there are: {', '.join(sorted(names))}"
-        )
-    return set(wanted) or names

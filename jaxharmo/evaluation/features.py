@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxharmo.errors import InputError
+from jaxharmo.evaluation.slices import check_tile
 from jaxharmo.evaluation.weights.efficientnet import load_variables
 from jaxharmo.models.efficientnet import HEAD_CHANNELS, STAGES, TEXTURE_STAGES, EfficientNetLite0
 from jaxharmo.ops.intensity import Window, normalize
@@ -35,9 +35,7 @@ Features = dict[str, Float[np.ndarray, "n d"]]
 
 def tile_corners(body: Bool[np.ndarray, "h w"], tile: int) -> list[tuple[int, int]]:
     """Top left corners of the tiles of a slice that hold enough body."""
-    if min(body.shape) < tile:
-        height, width = body.shape
-        raise InputError(f"--eval.tile {tile} is larger than a slice of {height}×{width} pixels")
+    check_tile(tile, [body.shape])
     rows, columns = (
         np.linspace(0, side - tile, -(-2 * side // tile) - 1).round().astype(int)
         for side in body.shape

@@ -1,7 +1,7 @@
 """The slices of an evaluation: which are paired, and of which patient."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,8 @@ from jaxharmo.errors import InputError
 
 _DIGITS = 3
 """Lengths that agree to a micrometre are the same."""
+_LOOKED_AT = 16
+"""Slices of a domain whose size is checked before a training; an evaluation checks all."""
 
 
 class DomainSlices:
@@ -134,6 +136,39 @@ def open_domains(shards: Path, config: Config, report: Callable[[str], None]) ->
         if domain not in held:
             report(f"warning: '{domain.name}' has no slices in the split '{split}'; left out")
     return [DomainSlices(shards, split, domain, config.eval.max_slices) for domain in held]
+
+
+def choose_targets(wanted: tuple[str, ...], domains: Sequence[DomainSlices]) -> set[str]:
+    """Names of the domains to translate to; ``InputError`` for one that is not evaluated."""
+    names = {domain.name for domain in domains}
+    unknown = sorted(set(wanted) - names)
+    if unknown:
+        raise InputError(
+            f"--eval.targets: no domain '{unknown[0]}'; there are: {', '.join(sorted(names))}"
+        )
+    return set(wanted) or names
+
+
+def check_tile(tile: int, shapes: Iterable[tuple[int, ...]]) -> None:
+    """Raise ``InputError`` where a tile is larger than a slice; ``shapes``: rows and columns."""
+    for height, width in shapes:
+        if min(height, width) < tile:
+            raise InputError(
+                f"--eval.tile {tile} is larger than a slice of {height}×{width} pixels; "
+                f"choose at most {min(height, width)}"
+            )
+
+
+def check_evaluable(shards: Path, config: Config) -> None:
+    """Raise ``InputError`` for settings that an evaluation after the training would refuse.
+
+    Of each domain it reads a few slices only: a small one among large ones may be overlooked.
+    """
+    domains = open_domains(shards, config, report=lambda _: None)
+    choose_targets(config.eval.targets, domains)
+    for domain in domains:
+        some = spread(len(domain), min(len(domain), _LOOKED_AT))
+        check_tile(config.eval.tile, (domain.pixels(number).shape for number in some))
 
 
 def open_training(shards: Path, evaluated: list[DomainSlices]) -> list[DomainSlices]:

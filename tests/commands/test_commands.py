@@ -23,8 +23,9 @@ ROOT = Path(__file__).parents[2]
 
 SMALL = [
     *("--data.crop", "32", "--model.width", "4", "--model.max-width", "8"),
-    *("--model.generator.residual-width", "2", "--model.generator.terms", "4"),
-    *("--texture.resolutions", "1", "--loss.spectrum", "0", "--loss.histogram", "0"),
+    *("--model.generator.residual-width", "2", "--model.generator.terms", "2"),
+    *("--texture.resolutions", "1", "--texture.features", "contrast"),
+    *("--loss.spectrum", "0", "--loss.histogram", "0", "--loss.spread", "0"),
     *("--train.batch-size", "4", "--train.log-every", "1", "--train.checkpoint-every", "2"),
     *("--eval.tile", "32", "--eval.radiomics", "native", "--eval.max-slices", "1"),
     *("--eval.guidance", "latent", "--eval.resamples", "20", "--eval.permutations", "19"),
@@ -71,6 +72,17 @@ def test_prepare_starts_without_jax():
     """Its import takes seconds, and a helper's memory starts from what is imported."""
     look = "import sys, jaxharmo.cli as c; c.options('prepare'); print('jax' in sys.modules)"
     assert start("-c", look) == (0, "False\n", "")
+
+
+def test_models_are_listed_without_the_networks():
+    look = (
+        "import sys, jaxharmo.cli as c; c.parse(['models']).run(); "
+        "print({'flax', 'orbax.checkpoint', 'jax.experimental.pallas'} & {*sys.modules})"
+    )
+    code, out, said = start("-c", look)
+    assert (code, said) == (0, "")
+    assert out.startswith("kernel-pairs: ")
+    assert out.endswith("\nset()\n")
 
 
 def test_a_command_that_does_not_exist():
@@ -304,6 +316,12 @@ def test_wrong_use_is_one_line(phantom, tmp_path):
     assert_one_line(run("train.py", "--data", empty, "--workdir", tmp_path / "run"), empty)
     assert_one_line(run("train.py", *data, "--data.domains", "B99"), "B99", "B30f", "B70f")
     assert_one_line(run("train.py", *data, "--data.crop", "100"), "data.crop")
+    # What the evaluation would refuse is refused before the training.
+    assert_one_line(run("train.py", *data, "--eval.tile", "128"), "--eval.tile 128", "at most 96")
+    assert_one_line(
+        run("train.py", *data, "--eval.targets", "B99"), "--eval.targets", "B99", "B30f"
+    )
+    assert not (tmp_path / "run" / "config.json").exists()
     assert_one_line(run("eval.py", "--workdir", empty), empty)
     assert_one_line(run("eval.py"), "--workdir")
     assert_one_line(jaxharmo("prepare", empty, tmp_path / "out"), empty)
