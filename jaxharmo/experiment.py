@@ -14,7 +14,7 @@ from jaxharmo.config import Config, EvalConfig, check
 from jaxharmo.console import track
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.data.phantom import make_phantom
-from jaxharmo.data.pipeline import Share, sample_sources, training_batches
+from jaxharmo.data.pipeline import Share, even_crops, sample_sources, training_batches
 from jaxharmo.data.prepare.workers import Job
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate
@@ -24,7 +24,7 @@ from jaxharmo.evaluation.summary import summary_table
 from jaxharmo.files import make_folder
 from jaxharmo.lock import locked
 from jaxharmo.saved_config import read_config, to_json, write_config
-from jaxharmo.training.loop import fit
+from jaxharmo.training.loop import TrainingData, fit
 from jaxharmo.training.metrics_writer import METRICS, SAMPLES
 from jaxharmo.training.page import PAGE
 from jaxharmo.translator import Translator, load_translator
@@ -68,7 +68,7 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
     check_evaluable(shards, resolved)
     if has_checkpoints(workdir):
         _check_unchanged(read_config(workdir), resolved, workdir)
-    sources = sample_sources(shards, domains, resolved.data, config.model.generator.multiple)
+    samples = sample_sources(shards, domains, resolved.data, config.model.generator.multiple)
     if runtime.is_main_process():
         write_config(workdir, resolved)
     train, settings = resolved.train, resolved.data
@@ -84,7 +84,8 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
             share=Share(*runtime.process()),
         )
 
-    return fit(resolved, workdir, batches_from, sources)
+    crops_of = lambda number: even_crops(shards, domains[number], settings)  # noqa: E731
+    return fit(resolved, workdir, TrainingData(batches_from, crops_of, samples))
 
 
 @dataclasses.dataclass(frozen=True)

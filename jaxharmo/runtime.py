@@ -133,6 +133,21 @@ def gather(mesh: Mesh, tree: Any) -> Any:
     return jax.device_get(jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(tree))
 
 
+def place_as(like: Any, tree: Any) -> Any:
+    """Arrays of the main process on the devices, each where that of ``like`` lies.
+
+    All processes have to come here, with arrays of the same shapes.
+    """
+    if not is_alone():
+        tree = multihost_utils.broadcast_one_to_all(tree)
+
+    def place(leaf: Any, old: jax.Array) -> jax.Array:
+        values = np.asarray(leaf, old.dtype)
+        return jax.make_array_from_callback(values.shape, old.sharding, lambda cut: values[cut])
+
+    return jax.tree.map(place, tree, like)
+
+
 def to_global(mesh: Mesh, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
     """The batch of all processes on the devices, from the part that this process has read."""
     place = partial(jax.make_array_from_process_local_data, split_by_batch(mesh))

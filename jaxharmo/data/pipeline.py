@@ -12,7 +12,7 @@ HU travel; the window is applied on the device. Spacing is settled once, when a 
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -25,6 +25,10 @@ from jaxharmo.data.manifest import Domain
 from jaxharmo.data.records import Slice
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
+
+_EVEN = list(itertools.product((np.arange(4) + 0.5) / 4, repeat=2))
+"""Places of a crop's corner, as shares of its range along both axes."""
+_MIDDLE = [(0.5, 0.5)]
 
 
 class Batch(TypedDict):
@@ -105,6 +109,30 @@ def sample_sources(
     return np.stack([crop(item, whole, np.random.default_rng(0)) for item in slices])
 
 
+def even_crops(
+    shards: Path, domain: Domain, config: DataConfig, most: int = 600
+) -> Int16[np.ndarray, "n s s"]:
+    """At most ``most`` crops of a domain's training slices: HU, evenly over slices and positions.
+
+    They stand for the crops of training batches, which are drawn: the same positions are possible,
+    and half are mirrored. No draw decides what a mean over them is.
+    """
+    (source,) = _training_slices(shards, (domain,))
+    positions = _EVEN if config.crop_position == "random" else _MIDDLE
+    every = list(itertools.product(range(len(positions)), range(len(source))))
+    chosen = np.unique(np.linspace(0, len(every) - 1, most).round().astype(int))
+    crops = []
+    for place, number in (every[index] for index in chosen):
+        pixels, ranges = _padded(source[number], config)
+        corner = (
+            round(first + share * (last - first))
+            for share, (first, last) in zip(positions[place], ranges, strict=True)
+        )
+        square = _cut(pixels, corner, config.crop)
+        crops.append(square[:, ::-1] if config.flip and (place + number) % 2 else square)
+    return np.stack(crops)
+
+
 def _training_slices(shards: Path, domains: tuple[Domain, ...]) -> list[SliceSource]:
     sources = [SliceSource(shards, "train", domain) for domain in domains]
     for domain, source in zip(domains, sources, strict=True):
@@ -140,19 +168,34 @@ def crop(item: Slice, config: DataConfig, random: np.random.Generator) -> Int16[
     A random square lies in the body's bounding box, or contains it along an axis where the box is
     the smaller.
     """
+    pixels, ranges = _padded(item, config)
+    corner = (int(random.integers(first, last + 1)) for first, last in ranges)
+    return _cut(pixels, corner, config.crop)
+
+
+def _padded(
+    item: Slice, config: DataConfig
+) -> tuple[Int16[np.ndarray, "h w"], list[tuple[int, int]]]:
+    """The slice, filled up to a crop, and by axis the first and last place of a crop's corner."""
     size, pixels = config.crop, item.pixels
     missing = [max(0, size - length) for length in pixels.shape]
     if any(missing):
         padding = [(m // 2, m - m // 2) for m in missing]
         pixels = np.pad(pixels, padding, constant_values=round(config.window[0]))
-    starts = []
+    ranges = []
     for axis, length in enumerate(pixels.shape):
         if config.crop_position == "center":
-            starts.append((length - size) // 2)
+            ranges.append(((length - size) // 2,) * 2)
             continue
         shift = missing[axis] // 2
         low, high = item.header.body[axis] + shift, item.header.body[axis + 2] + shift
-        ends = np.clip(sorted((low, high - size)), 0, length - size)
-        starts.append(int(random.integers(ends[0], ends[1] + 1)))
-    top, left = starts
+        first, last = np.clip(sorted((low, high - size)), 0, length - size)
+        ranges.append((int(first), int(last)))
+    return pixels, ranges
+
+
+def _cut(
+    pixels: Int16[np.ndarray, "h w"], corner: Iterable[int], size: int
+) -> Int16[np.ndarray, "s s"]:
+    top, left = corner
     return pixels[top : top + size, left : left + size]

@@ -5,7 +5,8 @@ in bands of frequency, or shares of the image by level of intensity. In unpaired
 translation has no target image. But for the same anatomy in two domains s and t, descriptions
 differ on average by the difference of the domains, m_t - m_s, because a reconstruction kernel
 multiplies powers by factors, whatever the slice shows. A batch is too small to estimate either
-side, so means are kept over the run; the gradient comes from the translations of the batch.
+side: m_s and m_t are means over the training slices, taken before the first step, and those of
+changes are kept over the run. The gradient comes from the translations of the batch.
 """
 
 import dataclasses
@@ -20,7 +21,6 @@ from jaxtyping import Array, Float, Int
 Images = Float[Array, "b h w 1"]
 Cells = Float[Array, "b f"]
 
-_REAL_MEMORY = 0.9995
 _CHANGE_MEMORY = 0.8
 """Short, because the generator changes."""
 _LARGEST_GAP = 1.0
@@ -55,11 +55,12 @@ class Descriptor:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Decaying sums of one description, over the ``k`` domains and their ordered pairs."""
+    """One description: of the ``k`` domains, and decaying sums over their ordered pairs."""
 
-    real: Float[Array, "k f"]
-    real_square: Float[Array, "k f"]
-    real_count: Float[Array, "k"]
+    mean: Float[Array, "k f"]
+    """Of the real images of each domain."""
+    variance_of_real: Float[Array, "k f"]
+    """Between the real images of each domain."""
     change: Float[Array, "k k f"]
     """Cells of translations minus those of their sources, by source and target domain."""
     change_count: Float[Array, "k k"]
@@ -68,16 +69,11 @@ class Memory:
     noise_count: Float[Array, "k k"]
 
     @classmethod
-    def empty(cls, domains: int, cells: int) -> "Memory":
-        """Before the first image."""
+    def start(cls, mean: Float[Array, "k f"], variance: Float[Array, "k f"]) -> "Memory":
+        """Before the first translation, from mean and variance of each domain's real images."""
+        domains, cells = mean.shape
         pairs = ((domains, domains, cells), (domains, domains))
-        shapes = ((domains, cells), (domains, cells), (domains,), *pairs, *pairs)
-        return cls(*(jnp.zeros(shape) for shape in shapes))
-
-    @property
-    def mean(self) -> Float[Array, "k f"]:
-        """Of the real images of each domain."""
-        return self.real / jnp.maximum(self.real_count, 1)[:, None]
+        return cls(mean, variance, *(jnp.zeros(shape) for shape in (*pairs, *pairs)))
 
     @property
     def mean_change(self) -> Float[Array, "k k f"]:
@@ -87,9 +83,7 @@ class Memory:
     @property
     def anatomy(self) -> Float[Array, "k k f"]:
         """Variance between real images, of both domains of a pair together."""
-        square = self.real_square / jnp.maximum(self.real_count, 1)[:, None]
-        variance = jnp.maximum(square - jnp.square(self.mean), 0)
-        return variance[None] + variance[:, None]
+        return self.variance_of_real[None] + self.variance_of_real[:, None]
 
     @property
     def change_noise(self) -> Float[Array, "k k f"]:
@@ -173,37 +167,31 @@ def remember(
     descriptor: Descriptor,
     source: Images,
     source_domain: Int[Array, "b"],
-    references: tuple[Images, Images],
     target_domain: Int[Array, "b"],
     translation: Images,
 ) -> Memory:
-    """The sums with a batch added.
+    """The sums with a batch of translations added.
 
     One-hot products, so that a sharded batch needs only sums over the devices.
     """
-    domains = len(memory.real_count)
+    domains = len(memory.mean)
     first, second = (jax.nn.one_hot(d, domains) for d in (source_domain, target_domain))
     # One call for all images; the batch stays the leading axis, which is sharded.
-    together = jnp.stack([source, translation, *references], axis=1)
+    together = jnp.stack([source, translation], axis=1)
     described = descriptor.describe(together.reshape(-1, *source.shape[1:]))
-    described = described.reshape(len(source), -1, descriptor.cells)
-    before, after, others = described[:, 0], described[:, 1], described[:, 2:]
+    described = described.reshape(len(source), 2, descriptor.cells)
 
     of_pairs = partial(_of_pairs, first, second)
-    change = after - before
+    change = described[:, 1] - described[:, 0]
     known = of_pairs((memory.change_count > _LEAST_RECENT).astype(jnp.float32)[..., None])
     square = jnp.square(change - of_pairs(memory.mean_change)) * known
 
     def add(sums: Float[Array, "k k f"], values: Cells, decay: float) -> Float[Array, "k k f"]:
         return decay * sums + jnp.einsum("bs,bt,bf->stf", first, second, values)
 
-    def real(of: Callable[[Array], Array]) -> Float[Array, "k f"]:
-        return first.T @ of(before) + second.T @ of(others).sum(1)
-
     return Memory(
-        _REAL_MEMORY * memory.real + real(lambda cells: cells),
-        _REAL_MEMORY * memory.real_square + real(jnp.square),
-        _REAL_MEMORY * memory.real_count + first.sum(0) + len(references) * second.sum(0),
+        memory.mean,
+        memory.variance_of_real,
         add(memory.change, change, _CHANGE_MEMORY),
         _CHANGE_MEMORY * memory.change_count + first.T @ second,
         add(memory.noise, square, _NOISE_MEMORY),

@@ -25,7 +25,7 @@ _COARSE = 4
 _TISSUES = Binning(kind="linear", levels=12, value_range=(-1.0, 1.0), sigma=0.0, normalised=True)
 _OFFSET_UNIT = 0.01
 """About 10 HU: kernels shift levels by little."""
-_GAIN_UNIT = 4.0
+_GAIN_UNIT = 20.0
 """Gains are learned faster than offsets."""
 _CORRECTION_UNIT = 0.01
 """About 10 HU."""
@@ -50,11 +50,12 @@ class FilterGenerator(nn.Module):
 
     The style is that of the target minus that of the source. Two filters run in parallel: a fine
     one, and a coarse one for frequencies below 0.1 per pixel, with half as many terms, blurs
-    ``_COARSE`` times as wide and a smoothed input. For each, log gain(λ) = Σ c_n (T_n(λ) - 1) for n
-    from 1 to the number of terms. T_n are Chebyshev polynomials; λ are the eigenvalues of ``fine``,
+    ``_COARSE`` times as wide and a smoothed input. For each, log gain(λ) is the polynomial through
+    as many knots as there are terms, and through 0 at λ = 1. λ are the eigenvalues of ``fine``,
     from 1 at frequency zero, where every gain is 1, down to -1, and almost the same in all
-    directions, as the gains of kernels are. The c_n are linear in the style. The gain is then
-    expanded into twice as many polynomials of that operator.
+    directions, as the gains of kernels are. The values at the knots are linear in the style. They
+    are learned rather than coefficients, because each acts on frequencies of its own. The gain is
+    then expanded into twice as many Chebyshev polynomials of that operator.
 
     Levels shift by an offset that is linear in the style and in the tissue of a pixel: its
     membership in 12 levels of intensity after a blur of about 3 pixels. The residual network
@@ -80,8 +81,8 @@ class FilterGenerator(nn.Module):
             seen = image - cut
         half = self.terms // 2
         smooth = reduce(binomial_blur, (1, _COARSE // 2), seen)
-        made = seen + _filtered(seen, style, "fine", fine, self.terms)
-        made += _filtered(smooth, style, "coarse", coarse, half)
+        made = seen + _filtered(seen, style, "fine_gain", fine, self.terms)
+        made += _filtered(smooth, style, "coarse_gain", coarse, half)
         offsets = _OFFSET_UNIT * _linear(style, _TISSUES.levels, "offset")
         made += by_level(binomial_blur(smooth, _COARSE)[..., 0], offsets, _TISSUES)[..., None]
         if correction is not None:
@@ -96,8 +97,8 @@ def _filtered(
     operator: "Operator",
     terms: int,
 ) -> Float[Array, "b h w 1"]:
-    """What a filter adds to ``image``, from a log gain of ``terms`` terms."""
-    basis, expansion = _chebyshev(terms)
+    """What a filter adds to ``image``, from a log gain of ``terms`` knots."""
+    basis, expansion = _polynomials(terms)
     # Less 1, which is a constant to the expansion: a style of zeros gives zeros.
     gains = jnp.expm1(_GAIN_UNIT * _linear(style, terms, name) @ basis)
     return filter_image(image, gains @ expansion, operator)
@@ -214,11 +215,18 @@ def _backward(operator: Operator, kept: tuple[Array, Array], cotangent: Array):
 _filter.defvjp(_forward, _backward)
 
 
-def _chebyshev(terms: int) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "m k"]]:
-    """``T_n - 1`` at nodes, n from 1 to ``terms``; from values there to coefficients from 1 on."""
+def _polynomials(terms: int) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "m k"]]:
+    """From values at ``terms`` knots to values at nodes, and from those to coefficients.
+
+    The first are polynomials through the knots, 0 at λ = 1. The coefficients are those of T_1 and
+    beyond. λ = cos θ, with θ at knots and nodes even from 0 to π.
+    """
+    orders = np.arange(1, terms + 1)
+    knots = orders * np.pi / (terms + 0.5)
     polynomials = 2 * terms
     count = 2 * polynomials
-    angles = (np.arange(count) + 0.5) * np.pi / count
-    basis = np.cos(np.outer(np.arange(1, terms + 1), angles)) - 1
-    expansion = np.cos(np.outer(angles, np.arange(1, polynomials + 1))) * (2 / count)
-    return basis.astype(np.float32), expansion.astype(np.float32)
+    nodes = (np.arange(count) + 0.5) * np.pi / count
+    at_knots, at_nodes = (np.cos(np.outer(orders, angles)) - 1 for angles in (knots, nodes))
+    values = np.linalg.solve(at_knots, at_nodes)
+    expansion = np.cos(np.outer(nodes, np.arange(1, polynomials + 1))) * (2 / count)
+    return values.astype(np.float32), expansion.astype(np.float32)

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Int16
 
 from jaxharmo.checkpoint import Checkpoints
 from jaxharmo.config import Config
@@ -22,9 +23,11 @@ from jaxharmo.runtime import (
     gather,
     is_main_process,
     make_mesh,
+    place_as,
     to_global,
     wait_for_all,
 )
+from jaxharmo.training.domains import CropsOf, describe_domains
 from jaxharmo.training.metrics_writer import MetricsWriter
 from jaxharmo.training.page import write_page
 from jaxharmo.training.program import step_program
@@ -33,19 +36,22 @@ from jaxharmo.training.state import TrainState
 from jaxharmo.training.terms import Metrics
 from jaxharmo.training.weights import measured_weights
 
-BatchesFrom = Callable[[int], Iterator[Batch]]
-"""Number of the first batch -> batches; a resumed run skips those it has used."""
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What a run reads of its shards."""
+
+    batches_from: Callable[[int], Iterator[Batch]]
+    """Number of the first batch -> batches; a resumed run skips those it has used."""
+    crops_of: CropsOf
+    """For the means of each domain."""
+    samples: Int16[np.ndarray, "k h w"]
+    """One slice a domain, HU, translated in the sample pictures."""
 
 
-def fit(
-    config: Config,
-    workdir: Path,
-    batches_from: BatchesFrom,
-    sources: np.ndarray,
-) -> int:
+def fit(config: Config, workdir: Path, data: TrainingData) -> int:
     """Train until ``config.train.steps``, from the newest sound checkpoint if there is one.
 
-    ``sources``, (k h w) int16 HU, one slice a domain, are translated in the sample pictures.
     Returns the last step. Raises ``FloatingPointError`` naming step, terms and last checkpoint
     where a loss is not finite, before such a state is saved; ``Preempted`` after SIGTERM, when the
     state is saved; ``OSError`` where that fails.
@@ -54,7 +60,7 @@ def fit(
         Checkpoints(workdir, config.train.keep_checkpoints) as checkpoints,
         Preemption() as preemption,
     ):
-        last = _train(config, workdir, batches_from, sources, checkpoints, preemption)
+        last = _train(config, workdir, data, checkpoints, preemption)
     wait_for_all("saved")
     return last
 
@@ -62,8 +68,7 @@ def fit(
 def _train(
     config: Config,
     workdir: Path,
-    batches_from: BatchesFrom,
-    sources: np.ndarray,
+    data: TrainingData,
     checkpoints: Checkpoints,
     preemption: Preemption,
 ) -> int:
@@ -72,19 +77,22 @@ def _train(
     if batch_size % mesh.size:
         raise InputError(f"--train.batch-size {batch_size} does not divide by {mesh.size} devices")
     program = step_program(config, mesh)
-    sample_grid = build_sample_grid(program.networks, config, sources)
+    sample_grid = build_sample_grid(program.networks, config, data.samples)
     rhythm, last = config.train, config.train.steps
     first = checkpoints.find_sound()
     state = program.start()
     if first:
         state = _merge(**checkpoints.restore(first, _parts(state)))
         message(f"resuming from step {first}")
+    else:
+        described = describe_domains(config, data.crops_of)
+        state = dataclasses.replace(state, changes=place_as(state.changes, described))
     if first >= last:
         return first
     if config.train.shard_state:
         message(f"state: {_shares(state)}")
     stride = rhythm.steps_per_dispatch
-    batches = grouped(batches_from(first), stride)
+    batches = grouped(data.batches_from(first), stride)
     batch = to_global(mesh, next(batches))
     shown = is_main_process()
     if shown:

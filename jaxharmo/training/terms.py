@@ -248,11 +248,10 @@ def remembered(config: Config) -> tuple[str, ...]:
 
 
 def empty_changes(config: Config) -> Changes:
-    """Before the first step."""
-    return {
-        name: Memory.empty(len(config.data.domains), DESCRIPTORS[name](config).cells)
-        for name in remembered(config)
-    }
+    """Before the real images of the domains are described."""
+    cells = {name: DESCRIPTORS[name](config).cells for name in remembered(config)}
+    zeros = {name: jnp.zeros((len(config.data.domains), count)) for name, count in cells.items()}
+    return {name: Memory.start(zero, zero) for name, zero in zeros.items()}
 
 
 def remember_changes(
@@ -266,7 +265,6 @@ def remember_changes(
             DESCRIPTORS[name](config),
             examples.source,
             examples.source_domain,
-            examples.references,
             examples.target_domain,
             translation,
         )

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -9,10 +10,12 @@ from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.data.pipeline import (
     Share,
     crop,
+    even_crops,
     sample_sources,
     training_batches,
 )
 from jaxharmo.data.records import Slice
+from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 
 DATA = DataConfig(crop=32)
@@ -86,6 +89,29 @@ def test_crops_hold_a_smaller_body_and_fill_up_smaller_slices():
         assert square.shape == (32, 32)
         assert (square == 0).sum() == 20 * 32
         assert (square == -1024).sum() == 12 * 32
+
+
+def test_even_crops_have_the_mean_of_drawn_ones(phantom):
+    (domain, *_) = choose_domains(read_manifest(phantom), ())
+    even = even_crops(phantom, domain, DATA)
+    assert even.dtype == np.int16
+    assert len(even) == min(600, 16 * domain.slices["train"])
+    source, random = SliceSource(phantom, "train", domain), np.random.default_rng(0)
+    drawn = [crop(source[number], DATA, random) for number in range(len(source)) for _ in range(99)]
+    spread = np.mean(drawn, (1, 2)).std()
+    assert abs(even.mean() - np.mean(drawn)) < 0.2 * spread
+    assert abs(even.std((1, 2)).mean() - np.std(drawn, (1, 2)).mean()) < 0.2 * spread
+
+
+def test_even_crops_are_spread_over_slices_and_places(phantom):
+    (domain, *_) = choose_domains(read_manifest(phantom), ())
+    every, some = (even_crops(phantom, domain, DATA, most) for most in (10**6, 12))
+    assert len(some) == 12
+    found = [int(np.flatnonzero((every == square).all((1, 2)))[0]) for square in some]
+    assert len({number % domain.slices["train"] for number in found}) > 1
+    assert len({number // domain.slices["train"] for number in found}) > 8
+    middle = dataclasses.replace(DATA, crop_position="center")
+    assert len(even_crops(phantom, domain, middle)) == domain.slices["train"]
 
 
 def test_sample_sources_are_whole_and_divisible(phantom):

@@ -45,21 +45,35 @@ def smooth(images):
     return binomial_blur(binomial_blur(images))
 
 
-def history_of(name, translate, steps):
-    """The sums after steps from noise (domain 0) to smoothed noise (domain 1)."""
+def empty(domains, cells):
+    zeros = jnp.zeros((domains, cells))
+    return Memory.start(zeros, zeros)
+
+
+@functools.cache
+def domains_of(name):
+    """The memory of noise (domain 0) and smoothed noise (domain 1), before any translation."""
+    describe = jax.jit(TABLE[name].describe)
+    real = [describe(images) for images in (noise(1000, count=256), smooth(noise(2000, count=256)))]
+    return Memory.start(
+        *(jnp.stack([of(cells, 0) for cells in real]) for of in (jnp.mean, jnp.var))
+    )
+
+
+def history_of(name, translate, steps, start):
+    """The sums after steps from noise to smoothed noise."""
     first, second = jnp.zeros(BATCH, int), jnp.ones(BATCH, int)
 
     def add(step, memory):
-        source, *references = (noise(3 * step + k) for k in range(3))
-        references = tuple(smooth(image) for image in references)
-        return remember(memory, TABLE[name], source, first, references, second, translate(source))
+        source = noise(step)
+        return remember(memory, TABLE[name], source, first, second, translate(source))
 
-    return jax.lax.fori_loop(0, steps, add, Memory.empty(2, TABLE[name].cells))
+    return jax.lax.fori_loop(0, steps, add, start)
 
 
 @functools.cache
 def history(name, translate, steps=12):
-    return jax.jit(lambda: history_of(name, translate, steps))()
+    return jax.jit(lambda start: history_of(name, translate, steps, start))(domains_of(name))
 
 
 def loss(name, images, memory, same=SAME, aggregation="mean"):
@@ -111,29 +125,21 @@ def test_texture_is_the_features_of_every_band():
 
 def test_the_sums_are_decaying_means_of_descriptions():
     random = np.random.default_rng(0)
-    images = {name: random.normal(size=(4, 32, 32, 1)) for name in "abcde"}
+    source, *translations = (jnp.asarray(random.normal(size=(4, 32, 32, 1))) for _ in range(3))
     domains = np.array([0, 1, 0, 1]), np.array([1, 1, 0, 0])
     descriptor = TABLE["spectrum"]
-    memory = Memory.empty(2, BANDS)
-    for translation in "de":
-        memory = remember(
-            memory,
-            descriptor,
-            *(jnp.asarray(images["a"]), domains[0]),
-            (jnp.asarray(images["b"]), jnp.asarray(images["c"])),
-            *(domains[1], jnp.asarray(images[translation])),
-        )
-    a, b, c, d, e = (np.asarray(descriptor.describe(jnp.asarray(images[n]))) for n in "abcde")
-    real = [a[0], a[2], *b[2:], *c[2:]], [a[1], a[3], *b[:2], *c[:2]]
-    for number in (0, 1):
-        np.testing.assert_allclose(memory.mean[number], np.mean(real[number], 0), rtol=1e-4)
+    mean, variance = jnp.asarray(random.uniform(1, 2, (2, 2, BANDS)))
+    memory = Memory.start(mean, variance)
+    for translation in translations:
+        memory = remember(memory, descriptor, source, *domains, translation)
+    a, d, e = (np.asarray(descriptor.describe(images)) for images in (source, *translations))
     counts = np.array([[1, 1], [1, 1]]) * (1 + 0.8)
     np.testing.assert_allclose(memory.change_count, counts, rtol=1e-5)
     change = 0.8 * (d - a)[0] + (e - a)[0]
     np.testing.assert_allclose(memory.change[0, 1], change, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(memory.change_noise[0, 1], (e - d)[0] ** 2, rtol=1e-3, atol=1e-4)
-    between = np.var(real[0], 0) + np.var(real[1], 0)
-    np.testing.assert_allclose(memory.anatomy[0, 1], between, atol=1e-2)
+    np.testing.assert_allclose(memory.wanted[0, 1], mean[1] - mean[0])
+    np.testing.assert_allclose(memory.anatomy[0, 1], variance[0] + variance[1])
 
 
 def test_variance_is_that_of_the_change_whatever_the_images():
@@ -156,8 +162,8 @@ def test_cells_that_show_anatomy_count_less_between_scanners():
     """Here the patients of the second domain differ from each other in one half of the bands."""
     memory = history("spectrum", smooth)
     half = BANDS // 2
-    spread = memory.real_square.at[:, half:].add(10 * memory.real_count[:, None])
-    memory = dataclasses.replace(memory, real_square=spread)
+    spread = memory.variance_of_real.at[:, half:].add(10)
+    memory = dataclasses.replace(memory, variance_of_real=spread)
     images = smooth(noise(99))
     seen = {}
     for name, same in (("one scanner", SAME), ("two", jnp.eye(2))):
@@ -196,10 +202,12 @@ def test_the_right_translation_closes_the_gaps_and_others_do_not(name, least):
 
 @pytest.mark.parametrize("name", ["texture", "spectrum"])
 def test_too_much_is_pulled_down_and_too_little_up(name):
+    start = domains_of(name)
+
     @jax.jit
     def slopes(scale):
         """Of each aggregate by a factor on translations that are ``scale`` times too strong."""
-        memory = history_of(name, lambda images: scale * smooth(images), steps=5)
+        memory = history_of(name, lambda images: scale * smooth(images), 5, start)
 
         def of_factor(factor):
             images = factor * scale * smooth(noise(99))
@@ -243,16 +251,7 @@ def test_a_batch_on_eight_devices_needs_sums_alone(name):
 
     def step(batch, memory):
         domains = batch["first"], batch["second"]
-        references = (batch["source"], batch["translation"])
-        memory = remember(
-            memory,
-            TABLE[name],
-            batch["source"],
-            domains[0],
-            references,
-            domains[1],
-            batch["translation"],
-        )
+        memory = remember(memory, TABLE[name], batch["source"], *domains, batch["translation"])
 
         def total(images):
             chosen = AGGREGATIONS["noise"]
@@ -260,16 +259,16 @@ def test_a_batch_on_eight_devices_needs_sums_alone(name):
 
         return memory, jax.grad(total)(batch["translation"])
 
-    empty = Memory.empty(2, TABLE[name].cells)
+    start = empty(2, TABLE[name].cells)
     placed = to_global(make_mesh(), batch)
-    compiled = jax.jit(step).lower(placed, empty).compile()
+    compiled = jax.jit(step).lower(placed, start).compile()
     text = compiled.as_text()
     assert "all-reduce" in text
     assert "all-gather" not in text
     assert "all-to-all" not in text
     for one, many in zip(
-        jax.tree.leaves(jax.jit(step)(batch, empty)),
-        jax.tree.leaves(compiled(placed, empty)),
+        jax.tree.leaves(jax.jit(step)(batch, start)),
+        jax.tree.leaves(compiled(placed, start)),
         strict=True,
     ):
         np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-6)
@@ -279,9 +278,8 @@ def test_cells_of_rounding_alone_have_no_weight():
     """Noise of a soft kernel that falls below the rounding, whose variance is 1/12 HU²."""
     unit = 2 / (WINDOW[1] - WINDOW[0])
     power = unit**2 / 12 * np.array([1e4, 4.0, 1.0, 0.5])
-    memory = Memory.empty(2, 4)
-    memory = dataclasses.replace(memory, real=jnp.log(power)[None].repeat(2, 0))
-    memory = dataclasses.replace(memory, real_count=jnp.ones(2))
+    mean = jnp.log(power)[None].repeat(2, 0)
+    memory = Memory.start(mean, jnp.zeros_like(mean))
     variance = memory.variance(SAME, TABLE["spectrum"].rounding)[0, 1]
     np.testing.assert_allclose(variance[:2], np.log1p([-1e-4, -0.25]) ** 2, rtol=1e-3, atol=1e-7)
     weights = noise_weights(Gaps(jnp.zeros((1, 4)), variance[None], jnp.zeros((1, 4))))[0]

@@ -11,7 +11,7 @@ from small import TINY, make_batch, replace
 from jaxharmo.checkpoint import Checkpoints, find_step
 from jaxharmo.errors import InputError
 from jaxharmo.saved_config import write_config
-from jaxharmo.training.loop import fit
+from jaxharmo.training.loop import TrainingData, fit
 from jaxharmo.training.metrics_writer import MetricsWriter
 from jaxharmo.training.program import step_program
 from jaxharmo.translator import load_translator
@@ -25,11 +25,18 @@ def batches_from(first):
     return (make_batch(CONFIG, seed=number) for number in itertools.count(first))
 
 
+def crops_of(domain):
+    return np.random.default_rng(domain).integers(-1024, 400, (20, 16, 16)).astype(np.int16)
+
+
+DATA = TrainingData(batches_from, crops_of, SOURCES)
+
+
 def train(workdir, steps, batches=batches_from, **train_options):
     config = replace(CONFIG, train={"steps": steps} | train_options)
     workdir.mkdir(exist_ok=True)
     write_config(workdir, config)
-    return fit(config, workdir, batches, SOURCES)
+    return fit(config, workdir, dataclasses.replace(DATA, batches_from=batches))
 
 
 def weights(workdir):
@@ -134,7 +141,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
 def test_another_model_cannot_be_restored_into(uninterrupted):
     config = replace(CONFIG, model={"width": 8}, train={"steps": 6})
     with pytest.raises(InputError, match="of another model"):
-        fit(config, uninterrupted, batches_from, SOURCES)
+        fit(config, uninterrupted, DATA)
 
 
 def test_missing_steps_are_listed(uninterrupted, tmp_path):
