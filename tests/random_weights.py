@@ -19,11 +19,11 @@ def random_weights(config, seed=0, last=1.0):
 
     weights = jax.tree.map(draw, averaged_shapes(config))
     generator = weights["generator"]
-    if "fine" in generator:
-        # Gains are exponentials of what comes out.
-        finals = [generator[name] for name in ("fine", "coarse", "offset")]
+    if "fine_gain" in generator:
+        # Gains are exponentials of 20 times what comes out.
+        finals = [generator[name] for name in ("fine_gain", "coarse_gain", "offset")]
         finals += [generator.get("residual", {}).get("correction", {})]
-        last /= 20
+        last /= 100
     else:
         finals = [layer for layer in generator.values() if layer.get("bias", np.ones(2)).size == 1]
     for final in finals:
