@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int16
 
@@ -45,7 +46,7 @@ def describe_domains(config: Config, crops_of: CropsOf) -> Changes:
     return {
         name: Memory.start(
             *(
-                np.stack(values).astype(np.float32)
+                jnp.asarray(np.stack(values), jnp.float32)
                 for values in zip(*(found[name] for found in by_domain), strict=True)
             )
         )
