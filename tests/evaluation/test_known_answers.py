@@ -1,10 +1,13 @@
 """On the phantom, the right translation is known: what do the measures say of it, and of harm?"""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from jaxharmo.data.phantom.anatomy import draw_chest
+from jaxharmo.data.phantom.anatomy import draw_slice
 from jaxharmo.data.phantom.kernels import kernel_response
+from jaxharmo.data.phantom.patient import draw_patient
 from jaxharmo.data.phantom.scanner import SCANNERS, expose, project, reconstruct
 from jaxharmo.evaluation import texture
 from jaxharmo.evaluation.baselines import Identity, SpectralFilter
@@ -19,8 +22,12 @@ SPACING = (STEP, STEP)
 
 
 def acquired(patient):
-    """One acquisition with noise, reconstructed with the ramp filter: attenuation."""
-    truth = draw_chest((0, patient), 0, 1, size=SIZE, pixel=STEP)
+    """One acquisition with noise, reconstructed with the ramp filter: attenuation.
+
+    At the heart, which is uniform, and without emphysema, by which patients differ more than kernels.
+    """
+    person = dataclasses.replace(draw_patient((0, patient)), emphysema=0.0)
+    truth = draw_slice(person, 0.65 * person.lung_height, size=SIZE, pixel=STEP)
     return expose(project(truth, SCANNER), SCANNER, np.random.default_rng(patient))
 
 

@@ -22,12 +22,14 @@ from jaxharmo.data.manifest import (
     unique_slugs,
     write_manifest,
 )
-from jaxharmo.data.phantom.anatomy import draw_chest
+from jaxharmo.data.phantom.anatomy import draw_slice, slice_height
+from jaxharmo.data.phantom.patient import draw_patient
 from jaxharmo.data.phantom.scanner import DOMAINS, SCANNERS, Scanner, expose, project, reconstruct
 from jaxharmo.data.records import Slice, SliceHeader
 from jaxharmo.data.shards import ShardWriter
 from jaxharmo.errors import InputError
 from jaxharmo.files import make_folder
+from jaxharmo.ops.tissue import bounding_box, segment
 
 WINDOW = (-1024.0, 3071.0)
 POOL_WORTH = 8 * 320**3
@@ -226,18 +228,18 @@ def _scan(config: PhantomConfig, patient: int, index: int) -> list[Slice]:
     """One slice of a patient in all domains of the patient's plan."""
     slices: list[Slice] = []
     plan = _plan(config, patient)
+    person = draw_patient((config.seed, patient))
+    height = slice_height(person, index, config.slices)
     for number, scanner in enumerate(SCANNERS):
         own = [domain for domain in plan if DOMAINS[config.domains[domain]][0] == scanner]
         if not own:
             continue
         pixel = scanner.field_of_view / config.size
-        truth = draw_chest(
-            (config.seed, patient), index, config.slices, size=config.size, pixel=pixel
-        )
+        truth = draw_slice(person, height, size=config.size, pixel=pixel)
         noise = np.random.default_rng((config.seed, patient, index, *(number + 1,) * (number > 0)))
         dosed = dataclasses.replace(scanner, photons=scanner.photons * _dose(config, patient))
         ramp_image = expose(project(truth, scanner), dosed, noise)
-        rows, columns = (np.flatnonzero((truth > -500).any(axis)) for axis in (1, 0))
+        body = bounding_box(segment(truth).body)
         for domain in own:
             hu = reconstruct(ramp_image, scanner, DOMAINS[config.domains[domain]][1])
             header = SliceHeader(
@@ -245,9 +247,9 @@ def _scan(config: PhantomConfig, patient: int, index: int) -> list[Slice]:
                 patient=_pseudonym(patient),
                 series=_series(config, patient, domain),
                 acquisition=f"{_pseudonym(patient)}-{number}",
-                position=5.0 * index,
+                position=height,
                 spacing=(pixel, pixel),
-                body=(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1),
+                body=body,
             )
             slices.append(Slice(header, np.rint(np.clip(hu, *WINDOW)).astype(np.int16)))
     return slices
