@@ -57,9 +57,7 @@ def test_branches_are_joined_and_end_at_every_point(tree, points):
     np.testing.assert_array_equal(tree.tubes.start[inner], tree.tubes.end[tree.parent[inner]])
     ends = tree.tubes.end[tree.supplied == 1]
     assert tree.tubes.radius.min() == pytest.approx(TWIG)
-    np.testing.assert_allclose(
-        ends[np.lexsort(ends.T)], points[np.lexsort(points.T)]
-    )
+    np.testing.assert_allclose(ends[np.lexsort(ends.T)], points[np.lexsort(points.T)])
 
 
 def test_orders_of_branches_follow_hortons_laws(tree):

@@ -24,7 +24,7 @@ SPACING = (STEP, STEP)
 def acquired(patient):
     """One acquisition with noise, reconstructed with the ramp filter: attenuation.
 
-    At the heart, which is uniform, and without emphysema, by which patients differ more than kernels.
+    At the heart, which is uniform. Without emphysema: patients differ by it more than kernels do.
     """
     person = dataclasses.replace(draw_patient((0, patient)), emphysema=0.0)
     truth = draw_slice(person, 0.65 * person.lung_height, size=SIZE, pixel=STEP)

@@ -34,9 +34,7 @@ def draw_chest(
     return draw_slice(patient, slice_height(patient, index, slices), size=size, pixel=pixel)
 
 
-def draw_slice(
-    patient: Patient, z: float, *, size: int, pixel: float
-) -> Float[np.ndarray, "h w"]:
+def draw_slice(patient: Patient, z: float, *, size: int, pixel: float) -> Float[np.ndarray, "h w"]:
     """The noiseless HU of the slice of 5 mm around ``z`` mm below the apex of the lungs."""
     step = THICKNESS / _PLANES
     middle = Plane(size, pixel, z, step)
@@ -48,7 +46,7 @@ def draw_slice(
         plane = Plane(size, pixel, z + (number - (_PLANES - 1) / 2) * step, step)
         body.paint_table(patient, plane)
         body.paint(patient, plane, soft)
-        mediastinum.paint(patient, plane, soft)
+        mediastinum.paint(patient, plane)
         lungs.paint(patient, plane, found)
         bones.paint(patient, plane, found.parenchyma)
         total += plane.hu

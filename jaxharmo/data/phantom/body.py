@@ -45,9 +45,7 @@ def paint(patient: Patient, plane: Plane, texture: np.ndarray) -> None:
     plane.paint(body + _SKIN, FAT_HU + 6 * texture)
     if patient.breast:
         gland = np.maximum(breasts(patient, x, y, z) + 9, chest - 4)
-        plane.cover(
-            np.clip(0.5 - gland / 4, 0, 1) * np.clip(0.4 + texture, 0, 1), GLAND_HU
-        )
+        plane.cover(np.clip(0.5 - gland / 4, 0, 1) * np.clip(0.4 + texture, 0, 1), GLAND_HU)
     # The back carries less fat and more muscle.
     within = chest + patient.fat * np.where(y > 0, 0.8, 1.0)
     streaks = np.clip(1.5 * texture - 1.9, 0, 1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxharmo.data.phantom import cavity
 from jaxharmo.data.phantom.patient import Patient
-from jaxharmo.data.phantom.shapes import Distance, Plane, Tubes, capsule, ellipse
+from jaxharmo.data.phantom.shapes import Distance, Plane, Tubes, ellipse, joined, polyline
 
 CORTEX_HU = 750.0
 MARROW_HU = 230.0
@@ -42,20 +42,15 @@ def ribs(patient: Patient) -> Ribs:
         x, y, z = np.r_[15.0, x], np.r_[patient.spine + 9, y], np.r_[top, z]
         for side in (-1, 1):
             line = np.stack([side * x, y, z], 1)
-            bone.append((line[:-1], line[1:]))
+            bone.append(polyline(line, _RIB))
             if number <= _TRUE:
                 front = cavity.middle(patient) - patient.chest[1] - 4
                 board = np.array([side * 14.0, front, height * (0.10 + 0.075 * number)])
                 share = np.linspace(0, 1, 6)[:, None]
                 between = line[-1] + share * (board - line[-1])
                 between[:, 1:2] -= 4 * np.sin(np.pi * share)
-                cartilage.append((between[:-1], between[1:]))
-    return Ribs(*(_tubes(parts, _RIB) for parts in (bone, cartilage)))
-
-
-def _tubes(parts, radius: float) -> Tubes:
-    start, end = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return Tubes(start, end, np.full(len(start), radius))
+                cartilage.append(polyline(between, _RIB + 0.6))
+    return Ribs(joined(bone), joined(cartilage))
 
 
 def _paint_shell(plane: Plane, shape: Distance, thickness: float, cortex: float, marrow) -> None:
@@ -71,7 +66,7 @@ def _paint_spine(patient: Patient, plane: Plane, texture: np.ndarray) -> None:
     if between < 2.2:
         plane.paint(ellipse(x, y, (17.0, 14.5), 2.4), 85.0)
     else:
-        marrow = 480.0 if between < 3.4 else patient.bone_hu + 1.2 * texture
+        marrow = 480.0 if between < 3.4 else patient.bone_hu + texture
         _paint_shell(plane, ellipse(x, y, (17.0, 14.5), 2.4), 1.2, 420.0, marrow)
     arch = np.maximum(ellipse(x, y - 24, (19.0, 15.0)), -ellipse(x, y - 23, (10.0, 9.0)))
     level = abs(phase / pitch - 0.5)
@@ -79,13 +74,14 @@ def _paint_spine(patient: Patient, plane: Plane, texture: np.ndarray) -> None:
     plane.paint(ellipse(x, y - 22.5, (9.0, 8.0)), 5.0)
     plane.paint(ellipse(x, y - 23, (5.5, 4.5)), 38.0)
     long = 10 + 22 * max(0.0, 1 - 2.4 * level)
-    flat = np.zeros_like(x)
-    thorn = capsule(x, y, flat, np.array([0, 38, 0]), np.array([0, 40 + 0.5 * long, 0]), 3.2)
-    _paint_shell(plane, thorn, 1.4, 560.0, 260.0)
+    y, z = patient.spine, plane.z
+    processes = [polyline([(0, y + 38, z), (0, y + 40 + 0.5 * long, z)], 3.2)]
     if long > 12:
         for side in (-1, 1):
-            ends = np.array([side * 14, 22, 0]), np.array([side * (16 + 0.7 * long), 27, 0])
-            _paint_shell(plane, capsule(x, y, flat, *ends, 4.5), 1.4, 560.0, 260.0)
+            line = [(side * 14, y + 22, z), (side * (16 + 0.7 * long), y + 27, z)]
+            processes.append(polyline(line, 4.5))
+    plane.paint_tubes(joined(processes), 560.0)
+    plane.paint_tubes(joined(processes).resized(-1.4), 260.0)
 
 
 def _paint_shoulder_blades(patient: Patient, plane: Plane) -> None:
@@ -95,24 +91,20 @@ def _paint_shoulder_blades(patient: Patient, plane: Plane) -> None:
     narrow = np.clip((0.66 - level) / 0.5, 0.1, 1)
     angle = np.linspace(0.62 - 0.36 * narrow, 0.66 + 0.30 * narrow, 6)
     x, y = cavity.around(patient, angle, 0.45 * patient.lung_height, 17.0)
-    flat = np.zeros_like(plane.x)
+    z = np.full_like(x, plane.z)
     for side in (-1, 1):
-        line = [np.array([side * a, b, 0]) for a, b in zip(x, y, strict=True)]
-        for number, (start, end) in enumerate(zip(line, line[1:], strict=False)):
-            radius = 3.6 if number in (0, len(line) - 2) else 2.0
-            blade = capsule(plane.x, plane.y, flat, start, end, radius)
-            _paint_shell(plane, blade, 1.3, 560.0, 230.0)
+        blade = polyline(np.stack([side * x, y, z], 1), 2.0)
+        blade.radius[[0, -1]] = 3.6
+        plane.paint_tubes(blade, 560.0)
+        plane.paint_tubes(blade.resized(-1.3), 230.0)
 
 
 def paint(patient: Patient, plane: Plane, texture: np.ndarray) -> None:
     """All bones; ``texture`` is that of the marrow, HU."""
     found = ribs(patient)
-    cartilage = found.cartilage._replace(radius=found.cartilage.radius + 0.6)
-    plane.paint_tubes(cartilage, 95.0, _SQUEEZE)
+    plane.paint_tubes(found.cartilage, 95.0, _SQUEEZE)
     plane.paint_tubes(found.bone, CORTEX_HU, _SQUEEZE)
-    plane.paint_tubes(
-        found.bone._replace(radius=found.bone.radius - 1.1), MARROW_HU, _SQUEEZE
-    )
+    plane.paint_tubes(found.bone.resized(-1.1), MARROW_HU, _SQUEEZE)
     _paint_shoulder_blades(patient, plane)
     _paint_spine(patient, plane, texture)
     level = plane.z / patient.lung_height

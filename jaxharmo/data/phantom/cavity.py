@@ -18,7 +18,7 @@ def cavity(patient: Patient, x: Coordinate, y: Coordinate, z: Coordinate) -> Dis
 
 
 def middle(patient: Patient) -> float:
-    """y of the middle of the cavity; there is more muscle behind it than in front."""
+    """Where its middle is along y; there is more muscle behind it than in front."""
     return -0.05 * patient.depth
 
 
@@ -33,7 +33,7 @@ def axes(patient: Patient, z: Coordinate) -> tuple[Coordinate, Coordinate]:
 def around(
     patient: Patient, angle: Float[np.ndarray, "n"], z: Coordinate, outside: float
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
-    """x and y of points ``outside`` mm off the cavity, at angles from the left to the back."""
+    """Points ``outside`` mm off the cavity, at angles from the left to the back: x and y."""
     width, depth = (axis + outside for axis in axes(patient, z))
     x, y = np.cos(angle), np.sin(angle)
     reach = (np.abs(x / width) ** _POWER + np.abs(y / depth) ** _POWER) ** (-1 / _POWER)
@@ -44,7 +44,7 @@ def diaphragm(patient: Patient, x: Coordinate, y: Coordinate, z: Coordinate) -> 
     """The space above the diaphragm's two domes, of which the right one is higher."""
     width, depth = patient.chest
     left = np.asarray(x) > 0
-    top, centre = np.where(left, 0.71, 0.66), np.where(left, 0.48, -0.48) * width
-    fall = 0.42 * ((x - centre) / (0.66 * width)) ** 2 + 0.30 * (y / depth + 0.25) ** 2
+    top = 0.66 + 0.05 * left.astype(np.asarray(x).dtype)
+    fall = 0.42 * ((np.abs(x) / width - 0.48) / 0.66) ** 2 + 0.30 * (y / depth + 0.25) ** 2
     # Steep at the sides: what lies above one another is further than the surface.
     return 0.6 * (z - patient.lung_height * (top + fall))

@@ -1,9 +1,9 @@
 """Random fields with a power law: the texture of lung between its vessels, fat in muscle, holes.
 
-A field is a sum of waves, isotropic in space with power |k|^-γ. For each frequency of the plane
-there are ``_WAVES`` waves along z, drawn from what the power law leaves for z: Student's t with γ - 1
-degrees of freedom and the scale |k|. So a slice of any height and thickness is one inverse Fourier
-transform, neighbours continue each other, and the mean over a slice's thickness is exact.
+A field is a sum of waves, isotropic in space with power |k|^-γ. Each frequency of the plane has
+several waves along z, drawn from what the power law leaves for z: Student's t with γ - 1 degrees of
+freedom and the scale |k| / sqrt(γ - 1). So a slice of any height and thickness is one inverse
+Fourier transform, neighbours continue each other, and the mean over the thickness is exact.
 """
 
 import functools

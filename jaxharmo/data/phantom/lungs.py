@@ -11,26 +11,38 @@ from jaxharmo.data.phantom import mediastinum
 from jaxharmo.data.phantom.cavity import cavity, diaphragm
 from jaxharmo.data.phantom.fractal import fractal, sample
 from jaxharmo.data.phantom.patient import Patient
-from jaxharmo.data.phantom.shapes import Coordinate, Distance, Plane, Tubes, union
-from jaxharmo.data.phantom.trees import companions, grow
+from jaxharmo.data.phantom.shapes import Coordinate, Distance, Plane, Tubes, joined, union
+from jaxharmo.data.phantom.trees import Tree, companions, grow
 
 GAMMA = 1.4
 """Exponent of the parenchyma's texture in space; in slices of 5 mm it gives the power f^-1.2.
 
-Measured between the vessels of real lungs (Lung-PET-CT-Dx, doi 10.7937/TCIA.2020.NNC2-0461), with
-the noise taken from soft tissue and the kernels divided out, from 0.5 to 3.5 lp/cm: 1.1 for 181
-patches of a patient (Philips B, 5 mm), 1.3 for 13 of another (Siemens B40f, 8 mm).
+Measured between the vessels of real lungs (Lung-PET-CT-Dx, doi 10.7937/TCIA.2020.NNC2-0461) from
+0.5 to 3.5 lp/cm, with the kernels divided out and the noise of soft tissue taken off: f^-1.1 in 181
+patches of a patient in slices of 5 mm, f^-1.3 in 13 patches of another in slices of 8 mm.
 """
-POWER = 14000.0
-"""HU² mm² of that texture in a slice at 1 lp/cm; measured with the exponent: 4,300 to 4,900."""
+POWER = 14_000.0
+"""HU² mm² of the texture at 1 lp/cm in thin slices; 3,300 in slices of 5 mm.
+
+Measured with the exponent, in slices of 5 mm: 2,800 to 4,900.
+"""
 SLOPE = 0.45
 """Density rises to the back, where gravity compresses the lung: HU a mm."""
 VESSEL_HU = 40.0
+WALL_HU = 0.0
+NODULE_HU = 20.0
+PLEURA_HU = -100.0
 BULLA_HU = -985.0
+_PLEURA = 0.5
+"""Both layers in a fissure, mm."""
 _SPACING = 8.5
 """Between the ends of the trees, mm."""
 _TWIG = 0.42
 """Radius of the vessels there, mm."""
+_AIRWAY = 1.1
+"""Radius of the thinnest airway that is drawn, mm; in thinner ones the wall is below resolution."""
+_LUMEN = 0.72
+"""Share of an airway's radius within the wall."""
 _NODULES = 5.0
 """A patient has on average."""
 _SIDES = (-1, 1)
@@ -75,27 +87,23 @@ class Trees(NamedTuple):
 def trees(patient: Patient) -> Trees:
     """Trees that begin at the roots of the lungs and reach every part of every lobe."""
     random = np.random.default_rng((*patient.key, 2))
-    found = []
-    for kind in range(2):
+    found: list[list[Tree]] = []
+    for vein in (False, True):
         points = _points(patient, random)
         groups = lobe(patient, *points.T)
+        found.append([])
         for side in _SIDES:
             own = np.sign(points[:, 0]) == side
-            root = np.array(mediastinum.root(patient, side, vein=kind == 1))
-            tree = grow(points[own], groups[own], root, _TWIG, random)
-            beside = np.array([0.3 * side, -0.55, -0.78])
-            found.append((kind, tree.tubes, companions(tree, 1.1, beside)))
-    joined = [
-        Tubes(*map(np.concatenate, zip(*parts, strict=True)))
-        for parts in (
-            [tubes for kind, tubes, _ in found if kind == 0],
-            [tubes for kind, tubes, _ in found if kind == 1],
-            [airways for kind, _, airways in found if kind == 0],
-        )
+            root = np.array(mediastinum.root(patient, side, vein=vein))
+            found[-1].append(grow(points[own], groups[own], root, _TWIG, random))
+    arteries, veins = (joined(each.tubes for each in found[kind]) for kind in range(2))
+    beside = [
+        companions(tree, _AIRWAY, np.array([0.3 * side, -0.55, -0.78]))
+        for side, tree in zip(_SIDES, found[0], strict=True)
     ]
     centres = points[random.choice(len(points), random.poisson(_NODULES))]
     nodules = Tubes(centres, centres, random.uniform(2, 8, len(centres)))
-    return Trees(*joined, nodules)
+    return Trees(arteries, veins, joined(beside), nodules)
 
 
 def _points(patient: Patient, random: np.random.Generator) -> Float[np.ndarray, "n 3"]:
@@ -143,12 +151,10 @@ def paint(patient: Patient, plane: Plane, found: Texture) -> None:
     plane.paint(lung, parenchyma_hu(patient, plane, found))
     inside = np.clip(0.5 - lung / plane.pixel, 0, 1)
     oblique, horizontal = fissures(patient, plane.x, plane.y, plane.z)
-    side_of = np.where((plane.x < 0) & (oblique < 0), np.abs(horizontal), 1e3)
-    sheet = np.minimum(np.abs(oblique), side_of) - 0.25
-    plane.cover(inside * np.clip(0.5 - sheet / 1.0, 0, 1) * 0.5, -650.0)
+    plane.paint_sheet(oblique, _PLEURA, PLEURA_HU, inside)
+    plane.paint_sheet(horizontal, _PLEURA, PLEURA_HU, inside * ((plane.x < 0) & (oblique < 0)))
+    plane.paint_tubes(grown.airways, WALL_HU)
+    plane.paint_tubes(grown.airways._replace(radius=_LUMEN * grown.airways.radius), -990.0)
     plane.paint_tubes(grown.veins, VESSEL_HU)
     plane.paint_tubes(grown.arteries, VESSEL_HU)
-    plane.paint_tubes(grown.nodules, 20.0)
-    airways = grown.airways
-    plane.paint_tubes(airways, 0.0)
-    plane.paint_tubes(airways._replace(radius=0.72 * airways.radius), -990.0)
+    plane.paint_tubes(grown.nodules, NODULE_HU)

@@ -1,5 +1,6 @@
 """Between the lungs: heart, great vessels, trachea, oesophagus, fat; below them: liver, stomach."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,9 +11,12 @@ from jaxharmo.data.phantom.shapes import (
     Distance,
     Plane,
     Point,
+    Tubes,
+    capsule,
     ellipse,
     ellipsoid,
-    path,
+    joined,
+    polyline,
     union,
 )
 
@@ -20,8 +24,10 @@ FAT_HU = -100.0
 BLOOD_HU = 42.0
 _MARGIN = 4.0
 """Fat and pleura between organs and lungs, mm."""
+_FAR = 25.0
+"""Distance beyond which an organ does not shape the lungs, mm."""
 
-# Paths as x, y of a patient of usual size about the front of the spine, mm, and z in heights of lung.
+# Paths of a patient of usual depth: x and y from the front of the spine, mm; z in lung heights.
 _AORTA: list[Point] = [
     (-2, -48, 0.60), (-10, -50, 0.50), (-8, -46, 0.40), (0, -34, 0.345), (12, -14, 0.34),
     (20, 2, 0.37), (22, 8, 0.45), (18, 8, 0.65), (12, 4, 0.85), (6, 0, 1.1),
@@ -61,66 +67,67 @@ def root(patient: Patient, side: int, *, vein: bool) -> Point:
     return _placed(patient, _LEFT_ARTERY if side > 0 else _RIGHT_ARTERY)[-1]
 
 
-def _vessels(patient: Patient) -> Iterator[tuple[list[Point], float]]:
-    """Paths of the great vessels and their radii, mm."""
+@functools.lru_cache(4)
+def _vessels(patient: Patient) -> Tubes:
+    """The great vessels."""
     table = [
         (_AORTA[:5], 14.0), (_AORTA[4:], 11.5), (_CAVA, 9.0), (_LOWER_CAVA, 11.0),
         (_INNOMINATE, 6.0), (_TRUNK, 12.0), (_LEFT_ARTERY, 9.5), (_RIGHT_ARTERY, 9.0),
         *((branch, 4.5) for branch in _BRANCHES), *((vein, 6.0) for vein in _VEINS),
     ]  # fmt: skip
-    for points, radius in table:
-        yield _placed(patient, points), radius * patient.heart
+    return joined(
+        polyline(_placed(patient, points), radius * patient.heart) for points, radius in table
+    )
 
 
-def _near(points: list[Point], radius: float, z: Coordinate) -> bool:
-    heights = [point[2] for point in points]
-    reach = radius + 25
-    return bool(np.min(z) < max(heights) + reach and np.max(z) > min(heights) - reach)
-
-
-def _blood(patient: Patient, x: Coordinate, y: Coordinate, z: Coordinate) -> list[Distance]:
-    scale = patient.heart
-    front, height = patient.spine - 15, patient.lung_height
+def _chambers(
+    patient: Patient, x: Coordinate, y: Coordinate, z: Coordinate
+) -> tuple[Distance, Distance, Distance]:
+    """Ventricles, left atrium, right atrium."""
+    size, front, height = patient.heart, patient.spine - 15, patient.lung_height
     ventricles = (26.0, front - 0.54 * patient.depth, 0.71 * height)
     atrium = (4.0, front - 26.0, 0.60 * height)
     right_atrium = (-20.0, front - 0.47 * patient.depth, 0.66 * height)
-    shapes = [
-        ellipsoid(x, y, z, ventricles, (52 * scale, 37 * scale, 46 * scale), patient.turn),
-        ellipsoid(x, y, z, atrium, (32 * scale, 18 * scale, 22 * scale)),
-        ellipsoid(x, y, z, right_atrium, (24 * scale, 28 * scale, 36 * scale)),
-    ]
-    return shapes + [
-        path(x, y, z, points, radius)
-        for points, radius in _vessels(patient)
-        if _near(points, radius, z)
-    ]
+    return (
+        ellipsoid(x, y, z, ventricles, (52 * size, 37 * size, 46 * size), patient.turn),
+        ellipsoid(x, y, z, atrium, (32 * size, 18 * size, 22 * size)),
+        ellipsoid(x, y, z, right_atrium, (24 * size, 28 * size, 36 * size)),
+    )
+
+
+def _around(tubes: Tubes, x: Coordinate, y: Coordinate, z: Coordinate) -> Iterator[Distance]:
+    """Distances from those tubes that a slice at z comes near to."""
+    for start, end, radius in zip(*tubes, strict=True):
+        reach = radius + _FAR
+        if np.min(z) < max(start[2], end[2]) + reach and np.max(z) > min(start[2], end[2]) - reach:
+            yield capsule(x, y, z, start, end, radius)
 
 
 def shape(patient: Patient, x: Coordinate, y: Coordinate, z: Coordinate) -> Distance:
     """All that the lungs lie beside: organs in fat, the spine, a septum from front to back."""
-    windpipe = path(x, y, z, _placed(patient, _TRACHEA), 9.0)
+    tubes = joined([_vessels(patient), polyline(_placed(patient, _TRACHEA), 9.0)])
     spine = ellipse(x, y - patient.spine - 8, (20.0, 26.0))
     behind = ellipse(x, y - patient.spine - 38, (29.0, 21.0))
     septum = np.abs(x - 4) - 2.0 + 0 * y
     thymus = np.abs(x) + 0.35 * (y + 0.55 * patient.depth) - 4
-    organs = union(*_blood(patient, x, y, z), windpipe, blend=10.0) - _MARGIN
+    chambers = _chambers(patient, x, y, z)
+    organs = union(*chambers, *_around(tubes, x, y, z), blend=10.0) - _MARGIN
     return union(organs, spine, behind, septum, thymus, blend=12.0)
 
 
-def paint(patient: Patient, plane: Plane, fat: np.ndarray) -> None:
-    """Fat with vessels and heart in it, airways of the midline; ``fat`` is its texture, HU."""
-    x, y, z = plane.x, plane.y, plane.z
-    blood = _blood(patient, x, y, z)
-    heart, vessels = union(*blood[:3], blend=6.0), union(*blood[3:])
+def paint(patient: Patient, plane: Plane) -> None:
+    """Heart and vessels in the fat, oesophagus, airways of the midline."""
+    chambers = _chambers(patient, plane.x, plane.y, plane.z)
+    heart = union(*chambers, blend=6.0)
     plane.paint(heart, BLOOD_HU)
     # Fat lies in the groove between the chambers.
-    groove = np.maximum(np.abs(blood[0] - blood[2]) - 2.5, heart + 6)
+    groove = np.maximum(np.abs(chambers[0] - chambers[2]) - 2.5, heart + 6)
     plane.cover(0.8 * np.clip(0.5 - groove / 3, 0, 1), FAT_HU)
-    plane.paint(vessels, BLOOD_HU)
-    gullet = path(x, y, z, _placed(patient, _GULLET), 7.0)
-    plane.paint(gullet, 35.0)
-    plane.paint(gullet + 5, -200.0)
+    plane.paint_tubes(_vessels(patient), BLOOD_HU)
+    gullet = polyline(_placed(patient, _GULLET), 7.0)
+    plane.paint_tubes(gullet, 35.0)
+    plane.paint_tubes(gullet.resized(-5), -200.0)
     for points, radius in ((_TRACHEA, 8.5), *((bronchus, 6.0) for bronchus in _BRONCHI)):
-        tube = path(x, y, z, _placed(patient, points), radius)
-        plane.paint(tube - 1.5, 20.0)
-        plane.paint(tube, -995.0)
+        airway = polyline(_placed(patient, points), radius)
+        plane.paint_tubes(airway.resized(1.5), 20.0)
+        plane.paint_tubes(airway, -995.0)

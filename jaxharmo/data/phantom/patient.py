@@ -1,4 +1,4 @@
-"""The phantom's patients: sizes, shapes and disease that are drawn once and that all organs follow."""
+"""The phantom's patients: size, shape and disease, which all organs follow."""
 
 import dataclasses
 
@@ -44,7 +44,7 @@ class Patient:
 
     @property
     def spine(self) -> float:
-        """y of the middle of the vertebral bodies."""
+        """Where the middle of the vertebral bodies is along y."""
         return 0.40 * self.depth
 
 

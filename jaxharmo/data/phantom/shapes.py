@@ -1,10 +1,12 @@
 """Shapes in mm as signed distances, negative inside, and the grid on which they are painted.
 
-x runs to the patient's left, y to the back, z to the feet; x and y begin in the middle of the image.
+x runs to the patient's left, y to the back, z to the feet; the middle of the image is at x = y = 0.
 Distances are exact for capsules, and first-order approximations for the rest.
 """
 
 import functools
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,7 +21,8 @@ def ellipse(
     x: Coordinate, y: Coordinate, axes: tuple[Coordinate, Coordinate], power: Coordinate = 2.0
 ) -> Distance:
     """|x / a|ⁿ + |y / b|ⁿ = 1; the distance is that along the ray from the centre."""
-    ratio = (np.abs(x / axes[0]) ** power + np.abs(y / axes[1]) ** power) ** (1 / power)
+    width, depth, power = _like(x, *axes, power)
+    ratio = (np.abs(x / width) ** power + np.abs(y / depth) ** power) ** (1 / power)
     ratio = np.maximum(ratio, 1e-3)
     return np.hypot(x, y) * (1 - 1 / ratio)
 
@@ -28,22 +31,17 @@ def ellipsoid(
     x: Coordinate, y: Coordinate, z: Coordinate, centre: Point, axes: Point, turn: float = 0.0
 ) -> Distance:
     """An ellipsoid; ``turn`` rotates it in the axial plane, radians."""
+    cos, sin = math.cos(turn), math.sin(turn)
     x, y, z = x - centre[0], y - centre[1], z - centre[2]
-    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    along, across = x * cos + y * sin, y * cos - x * sin
     parts = along / axes[0], across / axes[1], z / axes[2]
     ratio = np.maximum(np.sqrt(sum(part**2 for part in parts)), 1e-3)
     return np.sqrt(x**2 + y**2 + z**2) * (1 - 1 / ratio)
 
 
-def path(x: Coordinate, y: Coordinate, z: Coordinate, points: list[Point], radius: float):
-    """A round tube along a polyline."""
-    return functools.reduce(
-        np.minimum,
-        (
-            capsule(x, y, z, np.array(start), np.array(end), radius)
-            for start, end in zip(points, points[1:], strict=False)
-        ),
-    )
+def _like(x: Coordinate, *values) -> Iterator[np.ndarray]:
+    """Values in the precision of the coordinates: double precision takes twice as long."""
+    return (np.asarray(value, np.asarray(x).dtype) for value in values)
 
 
 def capsule(
@@ -55,6 +53,7 @@ def capsule(
     radius: Coordinate,
 ) -> Distance:
     """A round tube from ``start`` to ``end`` with round ends."""
+    start, end, radius = _like(x, start, end, radius)
     axis = end - start
     squared = np.maximum(np.sum(axis**2, 0), 1e-6)
     x, y, z = x - start[0], y - start[1], z - start[2]
@@ -86,6 +85,22 @@ class Tubes(NamedTuple):
     end: Float[np.ndarray, "n 3"]
     radius: Float[np.ndarray, "n"]
 
+    def resized(self, change: float) -> "Tubes":
+        """Wider by ``change`` mm at each side, or thinner; those that vanish are left out."""
+        kept = self.radius + change > 0
+        return Tubes(self.start[kept], self.end[kept], self.radius[kept] + change)
+
+
+def polyline(points: Sequence[Point] | Float[np.ndarray, "n 3"], radius: float) -> Tubes:
+    """A tube with bends at the points."""
+    line = np.asarray(points, float)
+    return Tubes(line[:-1], line[1:], np.full(len(line) - 1, radius))
+
+
+def joined(parts: Iterable[Tubes]) -> Tubes:
+    """All tubes as one set."""
+    return Tubes(*map(np.concatenate, zip(*parts, strict=True)))
+
 
 class Plane:
     """An axial image in HU at height ``z``, painted layer upon layer.
@@ -107,6 +122,17 @@ class Plane:
     def cover(self, share: Float[np.ndarray, "h w"], hu: Coordinate) -> None:
         """Mix ``hu`` in by the share of each pixel."""
         self.hu += share * (hu - self.hu)
+
+    def paint_sheet(
+        self, distance: Distance, thickness: float, hu: float, within: Float[np.ndarray, "h w"]
+    ) -> None:
+        """A sheet where ``distance`` is 0, in the share ``within`` of each pixel.
+
+        A sheet thinner than the grid becomes as wide as a pixel and as much less dense.
+        """
+        width = max(thickness, self.pixel)
+        share = np.clip(0.5 - (np.abs(distance) - width / 2) / self.pixel, 0, 1)
+        self.cover(share * within * (thickness / width), hu)
 
     def paint_tubes(self, tubes: Tubes, hu: Coordinate, squeeze: float = 1.0) -> None:
         """Fill tubes; with ``squeeze`` below 1 their sections are longer along z.
@@ -143,15 +169,13 @@ class Plane:
         for side in np.unique(sides):
             own = np.flatnonzero(sides == side)
             for some in np.array_split(own, -(-own.size * side**2 // 2_000_000)):
-                first = centre[some] / self.pixel + (size - 1) / 2 - (side - 1) / 2
-                pixels = np.rint(first).astype(int)[..., None] + np.arange(side)
+                corner = centre[some] / self.pixel + (size - 1) / 2 - (side - 1) / 2
+                pixels = np.rint(corner).astype(int)[..., None] + np.arange(side)
                 column, row = pixels[:, 0, None, :], pixels[:, 1, :, None]
-                x, y = (
-                    (each - (size - 1) / 2) * np.float32(self.pixel) for each in (column, row)
-                )
-                around = (each[some].T[..., None, None].astype(np.float32) for each in (start, end))
-                wide = radius[some, None, None].astype(np.float32)
-                shape = capsule(x, y, np.float32(z), *around, wide)
+                x, y = ((each - (size - 1) / 2) * np.float32(self.pixel) for each in (column, row))
+                first, last = (each[some].T[..., None, None] for each in (start, end))
+                wide = radius[some, None, None]
+                shape = capsule(x, y, z, first, last, wide)
                 share = np.clip(0.5 - shape / self.pixel, 0, 1) * density[some, None, None]
                 seen = (share > 0) & (column >= 0) & (column < size) & (row >= 0) & (row < size)
                 yield (row * size + column)[seen], share[seen].astype(np.float32)

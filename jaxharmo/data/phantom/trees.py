@@ -100,6 +100,4 @@ def companions(tree: Tree, least: float, direction: Float[np.ndarray, "3"]) -> T
     shift = 2.1 * tubes.radius[:, None] * direction
     before = np.where(tree.parent[:, None] < 0, shift, shift[tree.parent])
     kept = tubes.radius >= least
-    return Tubes(
-        (tubes.start + before)[kept], (tubes.end + shift)[kept], tubes.radius[kept]
-    )
+    return Tubes((tubes.start + before)[kept], (tubes.end + shift)[kept], tubes.radius[kept])
