@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+import skimage
 
 from jaxharmo.data.phantom.kernels import KERNELS, apply_kernel, kernel_ratio, kernel_response
 from jaxharmo.data.phantom.scanner import (
@@ -15,6 +16,7 @@ from jaxharmo.data.phantom.scanner import (
     noise_power,
     project,
     reconstruct,
+    view_count,
 )
 
 SIZE = 192
@@ -139,6 +141,18 @@ def test_water_and_air_have_their_hounsfield_units():
             assert image[radius(scanner) < 100].mean() == pytest.approx(scanner.hu_offset, abs=2.5)
             ring = np.abs(radius(scanner) - 147) < 10
             assert image[ring].mean() == pytest.approx(scanner.hu_offset - 1000, abs=2.5)
+
+
+@pytest.mark.parametrize("size", [96, 100])
+def test_projections_are_those_of_scikit_image(size):
+    """With an even number of views and with an odd one."""
+    scanner = SCANNERS[0]
+    noise = np.random.default_rng(0).normal(0, 300, (size, size))
+    hu = np.where(radius(scanner, size) < WATER_RADIUS, noise, -1000.0)
+    angles = np.linspace(0, 180, view_count(size), endpoint=False)
+    attenuation = 0.019 * (1 + hu / 1000)
+    expected = skimage.transform.radon(attenuation, angles) * scanner.field_of_view / size
+    np.testing.assert_allclose(project(hu, scanner), expected, atol=1e-12)
 
 
 def test_sharper_kernels_are_noisier():
