@@ -150,7 +150,7 @@ def test_harm_is_caught_by_the_measure_meant_for_it(pairs, soft):
     assert moved["edges"] < 0.8
     assert moved["edge_preservation"] < 0.5 < ceiling["edge_preservation"]
     assert moved["lung_hd95_mm"] >= STEP - 1e-9
-    assert abs(moved["shift_hu_soft_tissue"]) < 3
+    assert abs(moved["shift_hu_soft_tissue"]) < 5
     (erased,) = structure([with_nodule], [hu])
     (kept,) = structure([with_nodule], [np.where(nodule, 30.0, pairs[1][0])])
     assert erased["largest_change_hu"] > 300
