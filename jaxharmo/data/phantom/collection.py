@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
@@ -95,7 +96,8 @@ def make_phantom(
         if len(jobs) * config.size**3 > POOL_WORTH:
             # Spawned, not forked: JAX's threads do not survive a fork.
             pool = ProcessPoolExecutor(mp_context=get_context("spawn"))
-            compute = stack.enter_context(pool).map
+            # Whole patients: each process grows the vessels of its own.
+            compute = partial(stack.enter_context(pool).map, chunksize=config.slices)
         slices = iter(compute(_scan, itertools.repeat(config), *zip(*jobs, strict=True)))
         for (patient, _), reconstructions in zip(jobs, progress(slices, len(jobs)), strict=True):
             for item in reconstructions:
