@@ -141,6 +141,7 @@ def test_emphysema_changes_nothing_but_lung(middle):
     assert np.abs(ill - middle).max() > 80
 
 
+@pytest.mark.slow
 def test_the_same_whatever_the_grid(middle):
     fine = draw_slice(PATIENT, MIDDLE, size=2 * SIZE, pixel=PIXEL / 2)
     means = fine.reshape(SIZE, 2, SIZE, 2).mean((1, 3))
@@ -184,6 +185,7 @@ def test_everything_lies_in_every_field_of_view(number):
     assert image[AXIS - bottom > 8].max() > -500
 
 
+@pytest.mark.slow
 def test_great_vessels_reach_the_roots_of_the_lungs():
     for side in (-1, 1):
         x, y, z = mediastinum.root(PATIENT, side, vein=False)

@@ -40,6 +40,7 @@ def test_parenchyma_has_the_power_law_of_real_lung():
     assert 2700 < POWER * level < 4900
 
 
+@pytest.mark.slow
 def test_a_thick_slice_is_the_mean_of_thin_ones():
     field = Fractal((5,), 2.6)
     middles = 30.0 + (np.arange(40) + 0.5) / 8 - 2.5
