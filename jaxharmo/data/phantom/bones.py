@@ -1,4 +1,4 @@
-"""Ribs and their cartilage, spine, shoulder blades, breastbone, collarbones."""
+"""Ribs and their cartilage, spine, shoulder blades, breastbone."""
 
 import functools
 from typing import NamedTuple
