@@ -14,7 +14,7 @@ import kernel_pairs
 
 from jaxharmo.config import Config
 
-STEPS = 400
+STEPS = 350
 
 
 def get_config() -> Config:

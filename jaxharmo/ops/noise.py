@@ -8,8 +8,9 @@ from jaxtyping import Array, Float
 
 from jaxharmo.ops.blur import binomial_blur
 from jaxharmo.ops.intensity import Window, normalize
-from jaxharmo.ops.tissue import SOFT_TISSUE
 
+_MUSCLE = (0.0, 120.0)
+"""HU of muscle, blood and organs. Fat lies lower; its streaks in muscle would count as noise."""
 _INSIDE = 0.99
 """Share of the neighbourhood that must be soft tissue."""
 _ENOUGH = 0.01
@@ -23,12 +24,12 @@ def soft_tissue_noise(
     """Logarithm of the standard deviation of fine detail in soft tissue, and its weight.
 
     Images in [-1, 1] over ``window``. Fine detail is (1 - B) x, with the 3×3 binomial blur B; soft
-    tissue is where the image under blurs of about 7 pixels lies in ``SOFT_TISSUE``, away from its
+    tissue is where the image under blurs of about 7 pixels lies between 0 and 120 HU, away from its
     borders. The weight is 0 where an image shows none, 1 from a hundredth of its pixels on. White
     noise of deviation s gives log(0.8004 s), with 0.8004² = 1 - 2 / 4 + (6 / 16)².
     """
     fine = images - binomial_blur(images)
-    low, high = (normalize(jnp.asarray(hu), window) for hu in SOFT_TISSUE)
+    low, high = (normalize(jnp.asarray(hu), window) for hu in _MUSCLE)
     smooth = reduce(binomial_blur, (1, 2), images)
     soft = ((smooth > low) & (smooth < high)).astype(images.dtype)
     inside = reduce(binomial_blur, (1, 2, 4), soft) > _INSIDE
