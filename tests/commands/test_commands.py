@@ -110,7 +110,7 @@ def train_words(phantom, workdir, steps):
 def phantom(tmp_path_factory):
     """Patients of one dose, so that the texture of a domain is that of its kernel."""
     directory = tmp_path_factory.mktemp("phantom")
-    make_phantom(directory, PhantomConfig(patients=4, slices=1, size=96, doses=(1.0,)))
+    make_phantom(directory, PhantomConfig(patients=4, slices=1, size=128, doses=(1.0,)))
     return directory
 
 
@@ -317,7 +317,7 @@ def test_wrong_use_is_one_line(phantom, tmp_path):
     assert_one_line(run("train.py", *data, "--data.domains", "B99"), "B99", "B30f", "B70f")
     assert_one_line(run("train.py", *data, "--data.crop", "100"), "data.crop")
     # What the evaluation would refuse is refused before the training.
-    assert_one_line(run("train.py", *data, "--eval.tile", "128"), "--eval.tile 128", "at most 96")
+    assert_one_line(run("train.py", *data, "--eval.tile", "160"), "--eval.tile 160", "at most 128")
     assert_one_line(
         run("train.py", *data, "--eval.targets", "B99"), "--eval.targets", "B99", "B30f"
     )

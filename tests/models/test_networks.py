@@ -9,8 +9,8 @@ from jaxharmo.models.mapping import SPREAD
 from jaxharmo.models.networks import build, init
 
 KEY = jax.random.key(0)
-SOFT = 2 * 1024 / 1424 - 1
-"""0 HU in the window of ``SMALL``."""
+SOFT = 2 * (1024 + 60) / 1424 - 1
+"""60 HU in the window of ``SMALL``."""
 
 
 def initial(networks, config):
