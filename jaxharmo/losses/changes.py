@@ -75,6 +75,12 @@ class Memory:
         pairs = ((domains, domains, cells), (domains, domains))
         return cls(mean, variance, *(jnp.zeros(shape) for shape in (*pairs, *pairs)))
 
+    @classmethod
+    def empty(cls, domains: int, cells: int) -> "Memory":
+        """Before the real images of the domains are described."""
+        zeros = jnp.zeros((domains, cells))
+        return cls.start(zeros, zeros)
+
     @property
     def mean_change(self) -> Float[Array, "k k f"]:
         """Of each pair of domains."""

@@ -249,9 +249,10 @@ def remembered(config: Config) -> tuple[str, ...]:
 
 def empty_changes(config: Config) -> Changes:
     """Before the real images of the domains are described."""
-    cells = {name: DESCRIPTORS[name](config).cells for name in remembered(config)}
-    zeros = {name: jnp.zeros((len(config.data.domains), count)) for name, count in cells.items()}
-    return {name: Memory.start(zero, zero) for name, zero in zeros.items()}
+    return {
+        name: Memory.empty(len(config.data.domains), DESCRIPTORS[name](config).cells)
+        for name in remembered(config)
+    }
 
 
 def remember_changes(

@@ -45,11 +45,6 @@ def smooth(images):
     return binomial_blur(binomial_blur(images))
 
 
-def empty(domains, cells):
-    zeros = jnp.zeros((domains, cells))
-    return Memory.start(zeros, zeros)
-
-
 @functools.cache
 def domains_of(name):
     """The memory of noise (domain 0) and smoothed noise (domain 1), before any translation."""
@@ -259,7 +254,7 @@ def test_a_batch_on_eight_devices_needs_sums_alone(name):
 
         return memory, jax.grad(total)(batch["translation"])
 
-    start = empty(2, TABLE[name].cells)
+    start = Memory.empty(2, TABLE[name].cells)
     placed = to_global(make_mesh(), batch)
     compiled = jax.jit(step).lower(placed, start).compile()
     text = compiled.as_text()

@@ -62,19 +62,17 @@ def test_texture_weights_are_a_picture_and_others_a_curve(tmp_path):
     assert page.count("<polyline") == 1
 
 
-def empty(cells):
-    zeros = jnp.zeros((3, cells))
-    return Memory.start(zeros, zeros)
-
-
 def test_weights_are_those_of_the_loss():
     names = ("SIEMENS A -- B30f", "SIEMENS A -- B70f", "GE B -- LUNG")
     settings = replace(TINY, data={"domains": names}, loss={"spectrum": 1.0})
     random = np.random.default_rng(0)
     memory = Memory(
-        *(jnp.asarray(random.uniform(1, 2, each.shape)) for each in vars(empty(23)).values())
+        *(
+            jnp.asarray(random.uniform(1, 2, each.shape))
+            for each in vars(Memory.empty(3, 23)).values()
+        )
     )
-    found = measured_weights({"spectrum": memory, "histogram": empty(56)}, settings)
+    found = measured_weights({"spectrum": memory, "histogram": Memory.empty(3, 56)}, settings)
     assert set(found) == {"spectrum"}
     assert found["spectrum"].mean() == pytest.approx(1, rel=1e-5)
     # By hand, a pair at a time.
@@ -90,4 +88,4 @@ def test_weights_are_those_of_the_loss():
 
 def test_no_weights_before_the_first_translation():
     settings = replace(TINY, data={"domains": ("a", "b", "c")}, loss={"spectrum": 1.0})
-    assert measured_weights({"spectrum": empty(23)}, settings) == {}
+    assert measured_weights({"spectrum": Memory.empty(3, 23)}, settings) == {}

@@ -80,8 +80,9 @@ def _paint_spine(patient: Patient, plane: Plane, texture: np.ndarray) -> None:
         for side in (-1, 1):
             line = [(side * 14, y + 22, z), (side * (16 + 0.7 * long), y + 27, z)]
             processes.append(polyline(line, 4.5))
-    plane.paint_tubes(joined(processes), 560.0)
-    plane.paint_tubes(joined(processes).resized(-1.4), 260.0)
+    tubes = joined(processes)
+    plane.paint_tubes(tubes, 560.0)
+    plane.paint_tubes(tubes.resized(-1.4), 260.0)
 
 
 def _paint_shoulder_blades(patient: Patient, plane: Plane) -> None:
