@@ -35,7 +35,7 @@ def get_config() -> Config:
         # Bone cut at 400 HU is not what a filter leaves of it.
         data=DataConfig(domains=DOMAINS, window=(-1024.0, 1500.0), crop=128),
         model=ModelConfig(
-            generator=FilterGenerator(terms=8, residual_width=8),
+            generator=FilterGenerator(knots=16, residual_width=8),
             sees="detail",
             width=8,
             max_width=32,

@@ -64,14 +64,14 @@ class FilterGenerator:
     """
 
     kind: Literal["filter"] = "filter"
-    terms: int = 8
-    """Terms of the filter's logarithmic gain."""
+    knots: int = 16
+    """Frequencies at which the logarithm of the filter's gain is learned."""
     residual_width: int = 8
     """Channels of the residual network; 0 leaves it out."""
 
     def __post_init__(self):
-        if self.terms < 2:
-            raise ValueError("terms must be at least 2")
+        if self.knots < 2:
+            raise ValueError("knots must be at least 2")
         if self.residual_width < 0:
             raise ValueError("residual_width must not be negative")
 

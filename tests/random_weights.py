@@ -19,9 +19,9 @@ def random_weights(config, seed=0, last=1.0):
 
     weights = jax.tree.map(draw, averaged_shapes(config))
     generator = weights["generator"]
-    if "fine_gain" in generator:
+    if "gain" in generator:
         # Gains are exponentials of 20 times what comes out.
-        finals = [generator[name] for name in ("fine_gain", "coarse_gain", "offset")]
+        finals = [generator[name] for name in ("gain", "offset")]
         finals += [generator.get("residual", {}).get("correction", {})]
         last /= 100
     else:

@@ -37,7 +37,7 @@ SMALL = Config(
 
 
 STEERED = {
-    "generator": FilterGenerator(terms=2, residual_width=2),
+    "generator": FilterGenerator(knots=2, residual_width=2),
     "sees": "detail",
     "latent_dim": 0,
 }

@@ -41,7 +41,7 @@ run(
 # %%
 run(
     "jaxharmo train --config demo --data SHARDS --workdir RUN --data.crop 32 "
-    "--texture.resolutions 1 --model.generator.residual-width 2 --model.generator.terms 4 "
+    "--texture.resolutions 1 --model.generator.residual-width 2 --model.generator.knots 4 "
     "--train.steps 60 --optim.cosine-steps 60 --train.log-every 10 --train.checkpoint-every 60 "
     "--train.sample-every 60 --eval.tile 32 --eval.resamples 20 --eval.permutations 19"
 )

@@ -1,9 +1,9 @@
-"""Whole slices in pieces, where memory is short; the pieces give what the whole would give.
+"""Whole slices in pieces, where memory is short; the pieces give nearly what the whole would give.
 
-A generator without instance normalisation computes a pixel from its neighbourhood alone. Tiles
-overlap by twice the reach of that neighbourhood, and of each only the part that is farther than the
-reach from a cut is used: no seam is left to blend. With instance normalisation a pixel depends on
-the mean and variance of whole feature maps, and tiles cannot give what the slice gives.
+What a filter takes from a pixel falls off with its distance. Tiles overlap by twice ``MARGIN``, and
+of each only the part that is farther than the margin from a cut is used: no seam is left to blend.
+With instance normalisation a pixel depends on the mean and variance of whole feature maps, and
+tiles cannot give what the slice gives.
 """
 
 import itertools
@@ -14,36 +14,33 @@ from jaxtyping import Float, Num
 
 from jaxharmo.config import FilterGenerator, ModelConfig
 from jaxharmo.errors import InputError
-from jaxharmo.models.filters import filter_reach
 
 Translate = Callable[[Num[np.ndarray, "n h w"]], Float[np.ndarray, "n h w"]]
 
 
-def reach(model: ModelConfig) -> int:
-    """Farthest pixel, along an axis, that can influence an output of a generator that filters."""
-    assert isinstance(model.generator, FilterGenerator)
-    return filter_reach(model.generator.terms, model.generator.residual_width)
+MARGIN = 64
+"""Pixels. Beyond it, the gains of kernels take less than 1 HU from the edges of bone."""
 
 
 def check_tile(tile: int, model: ModelConfig) -> None:
-    """``InputError`` where tiles of this side cannot give what the whole slice gives."""
+    """``InputError`` where tiles of this side cannot give nearly what the whole slice gives."""
     if not isinstance(model.generator, FilterGenerator):
         raise InputError(
             "--tile: the published generator normalises over the whole slice, so tiles would "
             "change its result; leave the option out, or lower --batch to save memory"
         )
-    least = 2 * reach(model) + 1
+    least = 2 * MARGIN + 1
     if tile < least:
-        raise InputError(f"--tile {tile}: must be at least {least} for this model")
+        raise InputError(f"--tile {tile}: must be at least {least}")
 
 
 def tiled(translate: Translate, hu: Num[np.ndarray, "n h w"], tile: int, model: ModelConfig):
-    """``translate`` of the slices, as if in one piece; tiles have at most ``tile`` rows, columns.
+    """``translate`` of the slices in tiles of at most ``tile`` rows and columns.
 
     Raises what ``check_tile`` raises.
     """
     check_tile(tile, model)
-    spans = [_spans(length, tile, reach(model)) for length in hu.shape[1:]]
+    spans = [_spans(length, tile, MARGIN) for length in hu.shape[1:]]
     translated = np.empty(hu.shape, np.float32)
     for (top, rows, inner_rows), (left, columns, inner_columns) in itertools.product(*spans):
         piece = translate(hu[:, top : top + rows, left : left + columns])

@@ -170,25 +170,20 @@ AGGREGATIONS: Mapping[str, Aggregate] = {
 
 def remember(
     memory: Memory,
-    descriptor: Descriptor,
-    source: Images,
+    before: Cells,
+    after: Cells,
     source_domain: Int[Array, "b"],
     target_domain: Int[Array, "b"],
-    translation: Images,
 ) -> Memory:
-    """The sums with a batch of translations added.
+    """The sums with a batch added, as it is described before and after its translation.
 
     One-hot products, so that a sharded batch needs only sums over the devices.
     """
+    before, after = jax.lax.stop_gradient((before, after))
     domains = len(memory.mean)
     first, second = (jax.nn.one_hot(d, domains) for d in (source_domain, target_domain))
-    # One call for all images; the batch stays the leading axis, which is sharded.
-    together = jnp.stack([source, translation], axis=1)
-    described = descriptor.describe(together.reshape(-1, *source.shape[1:]))
-    described = described.reshape(len(source), 2, descriptor.cells)
-
     of_pairs = partial(_of_pairs, first, second)
-    change = described[:, 1] - described[:, 0]
+    change = after - before
     known = of_pairs((memory.change_count > _LEAST_RECENT).astype(jnp.float32)[..., None])
     square = jnp.square(change - of_pairs(memory.mean_change)) * known
 
@@ -213,7 +208,7 @@ def _of_pairs(
 
 
 def change_loss(
-    translation: Images,
+    described: Cells,
     source_domain: Int[Array, "b"],
     target_domain: Int[Array, "b"],
     memory: Memory,
@@ -221,7 +216,7 @@ def change_loss(
     aggregate: Aggregate,
     same_scanner: Float[Array, "k k"],
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The loss, and the root mean square of the gaps that it closes.
+    """The loss of translations, as they are described, and the root mean square of its gaps.
 
     The gap of a pair of domains is the mean change by translation minus m_t - m_s, clipped at ±1.
     The loss is an aggregate of half the squared gaps. The gap is measured on the sums and constant
@@ -236,7 +231,6 @@ def change_loss(
     first, second = (jax.nn.one_hot(d, len(mean)) for d in (source_domain, target_domain))
     of_pairs = partial(_of_pairs, first, second)
     found = of_pairs(gap)
-    described = descriptor.describe(translation)
     cells = jnp.square(found) / 2 + found * (described - jax.lax.stop_gradient(described))
     variance = memory.variance(same_scanner, descriptor.rounding)
     gaps = Gaps(cells, of_pairs(variance), of_pairs(memory.wanted))

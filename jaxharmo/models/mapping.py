@@ -52,18 +52,24 @@ class TableMapping(nn.Module):
 
     def __call__(self, latent: Float[Array, "b z"], domain: Int[Array, "b"]) -> Float[Array, "b s"]:
         if not latent.shape[-1]:
-            return self.table(domain)
+            return self.row(domain)
         return self.around(domain, self.drawn(latent, domain))
 
     def drawn(self, latent: Float[Array, "b z"], domain: Int[Array, "b"]) -> Float[Array, "b m"]:
         """The spread that a latent draws."""
-        there, back = self.spread(latent, domain), self.spread(-latent, domain)
-        return _SPREAD_UNIT * (there - back) / 2
+        # The batch stays the leading axis, which is sharded.
+        both = jnp.stack([latent, -latent], axis=1).reshape(-1, latent.shape[-1])
+        drawn = self.spread(both, jnp.repeat(domain, 2)).reshape(len(latent), 2, SPREAD)
+        return _SPREAD_UNIT * (drawn[:, 0] - drawn[:, 1]) / 2
+
+    def row(self, domain: Int[Array, "b"]) -> Float[Array, "b s"]:
+        """The domain's row, its mean style."""
+        return self.table(domain)
 
     def around(self, domain: Int[Array, "b"], spread: Float[Array, "b m"]) -> Float[Array, "b s"]:
         """The domain's row with a spread added to its last numbers."""
         free = ((0, 0), (self.style_dim - SPREAD, 0))
-        return self.table(domain) + jnp.pad(spread, free)
+        return self.row(domain) + jnp.pad(spread, free)
 
 
 class _DomainHead(nn.Module):

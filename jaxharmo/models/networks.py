@@ -51,6 +51,12 @@ class Networks:
         """The style that a latent draws in a domain."""
         return self.apply(params, "mapping_network", latent, domain)
 
+    def mean_style(self, params: Params, domain: Int[Array, "b"], latent_dim: int) -> Style:
+        """The style of a latent of zeros; where styles spread around a row of a table, the row."""
+        if isinstance(self.mapping_network, TableMapping):
+            return self.apply(params, "mapping_network", domain, method="row")
+        return self.mapped_style(params, jnp.zeros((len(domain), latent_dim)), domain)
+
     def encoded_style(self, params: Params, images: Images, domain: Int[Array, "b"]) -> Style:
         """The style encoded from images of a domain."""
         found = self.apply(params, "style_encoder", images, domain)
@@ -66,7 +72,7 @@ def build(config: Config) -> Networks:
     compute = {"dtype": config.train.compute_dtype, "remat": config.train.remat}
     widths = {"width": model.width, "max_width": model.max_width, **compute}
     if isinstance(generator, configs.FilterGenerator):
-        translating = FilterGenerator(generator.terms, generator.residual_width)
+        translating = FilterGenerator(generator.knots, generator.residual_width)
         mapping = TableMapping(domains, model.style_dim, model.mapping_width)
         encoder = NoiseEncoder(domains, config.data.window)
     else:

@@ -10,11 +10,11 @@ from jaxharmo.config import Config
 from jaxharmo.losses.adversarial import fake_loss, r1_penalty, real_loss
 from jaxharmo.models.networks import Networks, Params
 from jaxharmo.ops.intensity import in_whole_hu
-from jaxharmo.training.terms import TERMS, Changes, Examples, Guide, Images, Metrics, Update
+from jaxharmo.training.terms import TERMS, Changes, Examples, Images, Made, Metrics, Update
 
 
 def discriminator_objective(
-    params: Params, examples: Examples, guide: Guide, networks: Networks, config: Config
+    params: Params, examples: Examples, fake: Images, networks: Networks, config: Config
 ) -> tuple[Float[Array, ""], Metrics]:
     """Real against fake, and R1 on the real images.
 
@@ -31,8 +31,6 @@ def discriminator_objective(
     logits, pull_back = jax.vjp(logits_of, examples.source)
     # Of the mean over patches, if there are several.
     (gradient,) = pull_back(jnp.full_like(logits, 1 / logits.shape[1]))
-    styles = guide(params, examples)
-    fake = networks.translate(params, examples.source, to=styles.target, of=styles.source)
     fake = jax.lax.stop_gradient(in_whole_hu(fake, config.data.window))
     fake_logits = networks.apply(params, "discriminator", fake, examples.target_domain)
     terms = {
@@ -45,15 +43,15 @@ def discriminator_objective(
 
 def generator_objective(
     params: Params,
+    made: Made,
     examples: Examples,
     changes: Changes,
     diversity_weight: Float[Array, ""],
-    guide: Guide,
     networks: Networks,
     config: Config,
 ) -> tuple[Float[Array, ""], Metrics]:
     """All that the generator, and in the latent-guided update its styles, are trained for."""
-    update = Update(networks, config, params, examples, changes, guide(params, examples))
+    update = Update(networks, config, params, examples, changes, made)
     total, metrics = jnp.zeros(()), {}
     for name, term in TERMS.items():
         weight = getattr(config.loss, name)

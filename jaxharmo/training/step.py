@@ -15,7 +15,16 @@ from jaxharmo.ops.intensity import normalize
 from jaxharmo.training.objectives import discriminator_objective, generator_objective
 from jaxharmo.training.optim import Optimizers
 from jaxharmo.training.state import TrainState, update_average
-from jaxharmo.training.terms import Changes, Examples, Metrics, build_guides, remember_changes
+from jaxharmo.training.terms import (
+    Changes,
+    Examples,
+    Guide,
+    Made,
+    Metrics,
+    build_guides,
+    make,
+    remember_changes,
+)
 
 TrainStep = Callable[[TrainState, dict[str, Array]], tuple[TrainState, Metrics]]
 Update = Callable[[Params, dict, "Inputs"], tuple[Params, dict, Metrics]]
@@ -36,6 +45,9 @@ class Inputs(NamedTuple):
     examples: Examples
     changes: Changes
     diversity_weight: Float[Array, ""]
+    made: tuple[Made, Callable] | None = None
+    """What the first update of the generator makes, and how gradients by it become gradients by
+    parameters; the first update of the discriminator and the change losses use it as well."""
 
 
 def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> TrainStep:
@@ -43,21 +55,27 @@ def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> Tr
 
     In order: discriminator on latent-guided fakes, on reference-guided fakes; generator, mapping
     network and style encoder on latent-guided fakes; generator on reference-guided fakes. The
-    latent-guided fakes are written down twice, in the first update and the third, from the same
-    parameters, and computed once: the compiler unites equal expressions.
+    latent-guided fakes of the first update and of the third have the same parameters, and are made
+    once.
 
     With ``config.train.steps_per_dispatch`` above 1, every array of the batch carries that many
     batches along its second axis (the first is the one that devices share), the steps follow each
     other on the device, and the metrics are their means.
     """
     updates = build_updates(networks, optimizers, config)
+    (first, guide), *_ = build_guides(networks, config).items()
+    make_first = partial(make, guide=guide, networks=networks, config=config)
 
     def train_step(state: TrainState, batch: dict[str, Array]) -> tuple[TrainState, Metrics]:
         inputs = prepare_inputs(state.step, batch, config)
         params, opt_state, metrics = state.params, state.opt_state, {}
-        # The first update of the generator makes the same translations: no pass of it more.
-        changes = remember_changes(state.changes, params, inputs.examples, networks, config)
+        own, others = _apart(params, TRAINED[first])
+        made, pull_back = jax.vjp(lambda own: make_first(others | own, inputs.examples), own)
+        changes = remember_changes(state.changes, inputs.examples, made, config)
         inputs = inputs._replace(changes=changes)
+        # In parts, each part makes its own: those of the whole batch would need its memory.
+        if config.train.accumulate == 1:
+            inputs = inputs._replace(made=(made, pull_back))
         for name, update in updates.items():
             params, opt_state, terms = update(params, opt_state, inputs)
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
@@ -81,25 +99,58 @@ def build_updates(networks: Networks, optimizers: Optimizers, config: Config) ->
     """
     guides = build_guides(networks, config)
     shared = {"networks": networks, "config": config}
-    updates = {}
+    gradients = {}
     if config.loss.adversarial:
-        for name, guide in guides.items():
-
-            def real_or_fake(params: Params, inputs: Inputs, guide=guide):
-                return discriminator_objective(params, inputs.examples, guide, **shared)
-
-            updates[f"discriminator/{name}"] = (real_or_fake, ("discriminator",))
-    for name, guide in guides.items():
-
-        def translate(params: Params, inputs: Inputs, guide=guide):
-            return generator_objective(params, *inputs, guide, **shared)
-
-        updates[f"generator/{name}"] = (translate, TRAINED[name])
+        for number, (name, guide) in enumerate(guides.items()):
+            gradients[f"discriminator/{name}"] = (
+                ("discriminator",),
+                partial(_of_discriminator, guide=guide, first=number == 0, **shared),
+            )
+    for number, (name, guide) in enumerate(guides.items()):
+        gradients[f"generator/{name}"] = (
+            TRAINED[name],
+            partial(_of_generator, guide=guide, first=number == 0, **shared),
+        )
     pieces = config.train.accumulate
     return {
-        name: partial(_minimise, objective, trained, optimizers, pieces)
-        for name, (objective, trained) in updates.items()
+        name: partial(_minimise, gradient, trained, optimizers, pieces)
+        for name, (trained, gradient) in gradients.items()
     }
+
+
+def _of_discriminator(
+    own: Params, others: Params, inputs: Inputs, *, guide: Guide, first: bool, **shared
+) -> tuple[Params, Metrics]:
+    """Gradient of the discriminator's objective."""
+    made, _ = (first and inputs.made) or (make(others, inputs.examples, guide, **shared), None)
+    return jax.grad(discriminator_objective, has_aux=True)(
+        own, inputs.examples, made.fake, **shared
+    )
+
+
+def _of_generator(
+    own: Params, others: Params, inputs: Inputs, *, guide: Guide, first: bool, **shared
+) -> tuple[Params, Metrics]:
+    """Gradient of the generator's objective: directly, and through what is made."""
+
+    def make_from(own: Params) -> Made:
+        return make(others | own, inputs.examples, guide, **shared)
+
+    def objective(own: Params, made: Made) -> tuple[Float[Array, ""], Metrics]:
+        examples, changes, diversity_weight, _ = inputs
+        return generator_objective(
+            others | own, made, examples, changes, diversity_weight, **shared
+        )
+
+    made, pull_back = (first and inputs.made) or jax.vjp(make_from, own)
+    (direct, by_made), terms = jax.grad(objective, (0, 1), has_aux=True)(own, made)
+    return jax.tree.map(jnp.add, direct, pull_back(by_made)[0]), terms
+
+
+def _apart(params: Params, names: tuple[str, ...]) -> tuple[Params, Params]:
+    """The networks of these names, and the others."""
+    own = {name: params[name] for name in names}
+    return own, {name: network for name, network in params.items() if name not in own}
 
 
 def prepare_inputs(step: Array, batch: dict[str, Array], config: Config) -> Inputs:
@@ -123,7 +174,7 @@ def prepare_inputs(step: Array, batch: dict[str, Array], config: Config) -> Inpu
 
 
 def _minimise(
-    objective: Callable,
+    gradient: Callable,
     trained: tuple[str, ...],
     optimizers: Optimizers,
     pieces: int,
@@ -132,12 +183,8 @@ def _minimise(
     inputs: Inputs,
 ) -> tuple[Params, dict, Metrics]:
     """One optimizer step of the networks ``trained``; all others are constants."""
-
-    def of_trained(own: Params, inputs: Inputs):
-        return objective(params | own, inputs)
-
-    own = {name: params[name] for name in trained}
-    gradients, terms = _accumulate(jax.grad(of_trained, has_aux=True), own, inputs, pieces)
+    own, others = _apart(params, trained)
+    gradients, terms = _accumulate(gradient, own, others, inputs, pieces)
     params, opt_state = dict(params), dict(opt_state)
     for name in trained:
         updates, opt_state[name] = optimizers[name].update(
@@ -148,7 +195,7 @@ def _minimise(
 
 
 def _accumulate(
-    gradient: Callable, own: Params, inputs: Inputs, pieces: int
+    gradient: Callable, own: Params, others: Params, inputs: Inputs, pieces: int
 ) -> tuple[Params, Metrics]:
     """Gradient and terms of the whole batch, from ``pieces`` equal parts of it, one by one.
 
@@ -156,7 +203,7 @@ def _accumulate(
     every ``pieces``-th sample, so that all devices work on each.
     """
     if pieces == 1:
-        return gradient(own, inputs)
+        return gradient(own, others, inputs)
 
     def split(array: Array) -> Array:
         return array.reshape(-1, pieces, *array.shape[1:])
@@ -164,10 +211,10 @@ def _accumulate(
     parts = _second_axis_first(jax.tree.map(split, inputs.examples))
 
     def add(total: tuple, part: Examples) -> tuple[tuple, None]:
-        found = gradient(own, inputs._replace(examples=part))
+        found = gradient(own, others, inputs._replace(examples=part))
         return jax.tree.map(lambda a, b: a + b / pieces, total, found), None
 
-    shapes = jax.eval_shape(gradient, own, inputs)
+    shapes = jax.eval_shape(gradient, own, others, inputs)
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     return jax.lax.scan(add, nothing, parts)[0]
 

@@ -13,7 +13,15 @@ from jaxtyping import Array, Float, Int
 from jaxharmo.config import Config
 from jaxharmo.data.prepare.domains import scanner_of
 from jaxharmo.losses.adversarial import real_loss
-from jaxharmo.losses.changes import AGGREGATIONS, Aggregate, Gaps, Memory, change_loss, remember
+from jaxharmo.losses.changes import (
+    AGGREGATIONS,
+    Aggregate,
+    Cells,
+    Gaps,
+    Memory,
+    change_loss,
+    remember,
+)
 from jaxharmo.losses.descriptors import DESCRIPTORS
 from jaxharmo.losses.spread import energy_distance, squared_mean
 from jaxharmo.losses.texture import domain_average, texture_grids, texture_loss
@@ -44,6 +52,21 @@ class Styles(NamedTuple):
     target: Style
     other: Style
     source: Style
+
+
+class Made(NamedTuple):
+    """What an update makes of a batch before its losses."""
+
+    styles: Styles
+    fake: Images
+    """The sources in the target style."""
+    described: dict[str, Cells]
+    """By the name of a descriptor: the sources, translated from the mean style of their domain to
+    that of the target domain and rounded to whole HU.
+
+    They keep their dose. A dose that a style draws changes an image's noise by more than domains
+    differ, and would hide by how much that is.
+    """
 
 
 Guide = Callable[[Params, Examples], Styles]
@@ -86,6 +109,22 @@ def build_guides(networks: Networks, config: Config) -> dict[str, Guide]:
     return {"latent": latent, "reference": reference}
 
 
+def make(
+    params: Params, examples: Examples, guide: Guide, networks: Networks, config: Config
+) -> Made:
+    """Translate a batch, and describe what the change losses compare."""
+    styles = guide(params, examples)
+    fake = networks.translate(params, examples.source, to=styles.target, of=styles.source)
+    names = remembered(config)
+    between_means = fake
+    if names and config.model.latent_dim:
+        style = partial(networks.mean_style, params, latent_dim=config.model.latent_dim)
+        to, of = style(examples.target_domain), style(examples.source_domain)
+        between_means = networks.translate(params, examples.source, to=to, of=of)
+    rounded = in_whole_hu(between_means, config.data.window)
+    return Made(styles, fake, {name: DESCRIPTORS[name](config).describe(rounded) for name in names})
+
+
 @dataclasses.dataclass(frozen=True)
 class Update:
     """One update of the generator: the inputs of its terms, computed on first use."""
@@ -95,23 +134,17 @@ class Update:
     params: Params
     examples: Examples
     changes: Changes
-    styles: Styles
+    made: Made
 
-    @cached_property
+    @property
     def fake(self) -> Images:
         """The sources in the target style."""
-        return self._translate(self.examples.source, self.styles.target, self.styles.source)
+        return self.made.fake
 
-    @cached_property
-    def between_means(self) -> Images:
-        """The sources from the mean style of their domain to that of the target domain.
-
-        They keep their dose. A dose that a style draws changes an image's noise by more than
-        domains differ, and would hide by how much that is.
-        """
-        if not self.config.model.latent_dim:
-            return self.fake
-        return _between_means(self.networks, self.params, self.examples)
+    @property
+    def styles(self) -> Styles:
+        """Where they lead, and from where."""
+        return self.made.styles
 
     @cached_property
     def reconstruction(self) -> Images:
@@ -125,12 +158,6 @@ class Update:
 
     def _translate(self, images: Images, to: Style, of: Style) -> Images:
         return self.networks.translate(self.params, images, to, of)
-
-
-def _between_means(networks: Networks, params: Params, examples: Examples) -> Images:
-    style = partial(networks.mapped_style, params, jnp.zeros_like(examples.latents[0]))
-    to, of = style(examples.target_domain), style(examples.source_domain)
-    return networks.translate(params, examples.source, to=to, of=of)
 
 
 def _adversarial(update: Update) -> Found:
@@ -200,7 +227,7 @@ def _changes(name: str, update: Update) -> Found:
     config, examples = update.config, update.examples
     descriptor = DESCRIPTORS[name](config)
     loss, gap = change_loss(
-        in_whole_hu(update.between_means, config.data.window),
+        update.made.described[name],
         examples.source_domain,
         examples.target_domain,
         update.changes[name],
@@ -255,19 +282,15 @@ def empty_changes(config: Config) -> Changes:
     }
 
 
-def remember_changes(
-    changes: Changes, params: Params, examples: Examples, networks: Networks, config: Config
-) -> Changes:
-    """The running sums with a batch and its translations between mean styles added."""
-    translation = in_whole_hu(_between_means(networks, params, examples), config.data.window)
+def remember_changes(changes: Changes, examples: Examples, made: Made, config: Config) -> Changes:
+    """The running sums with a batch and its translations added."""
     return {
         name: remember(
             memory,
-            DESCRIPTORS[name](config),
-            examples.source,
+            DESCRIPTORS[name](config).describe(examples.source),
+            made.described[name],
             examples.source_domain,
             examples.target_domain,
-            translation,
         )
         for name, memory in changes.items()
     }

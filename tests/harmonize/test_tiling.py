@@ -5,24 +5,37 @@ from small import SMALL, STEERED, replace
 
 from jaxharmo.config import FilterGenerator
 from jaxharmo.errors import InputError
-from jaxharmo.harmonize.tiling import check_tile, reach, tiled
+from jaxharmo.harmonize.tiling import MARGIN, check_tile, tiled
 from jaxharmo.translator import Translator
 
 
 @pytest.fixture(scope="module", params=[0, 3], ids=["filter", "with a residual network"])
 def translator(request):
-    generator = FilterGenerator(terms=4, residual_width=request.param)
+    generator = FilterGenerator(knots=8, residual_width=request.param)
     config = replace(SMALL, model=STEERED | {"generator": generator}, eval={"batch_size": 2})
-    return Translator(config, random_weights(config), 0)
+    weights = random_weights(config)
+    # From a smooth kernel to a sharp one: 4 times the power at medium frequencies.
+    style_dim = config.model.style_dim
+    frequency = (np.arange(2, 10) / 9) ** 1.5 / np.sqrt(2)
+    curve = np.sin(np.pi * np.minimum(frequency / 0.35, 2) / 2) ** 2
+    weights["generator"]["gain"]["kernel"] = np.tile(curve / 20, (style_dim, 1)).astype(np.float32)
+    table = weights["mapping_network"]["table"]["embedding"]
+    table[:] = 0
+    table[1] = np.log(2) / style_dim
+    return Translator(config, weights, 0)
 
 
-def noise(*shape):
-    return np.random.default_rng(1).integers(-1000, 300, shape).astype(np.float32)
+def bone_in_air(*shape):
+    """The sharpest edges of a slice, and noise."""
+    random = np.random.default_rng(1)
+    blocks = random.random(tuple(-(-side // 16) for side in shape[1:])) > 0.5
+    large = np.kron(blocks, np.ones((16, 16)))[: shape[1], : shape[2]]
+    return (1300 * large - 1000 + random.normal(0, 20, shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize("shape", [(2, 131, 150), (1, 40, 203)])
+@pytest.mark.parametrize("shape", [(2, 300, 350), (1, 40, 403)])
 def test_tiles_give_what_the_whole_slice_gives(translator, shape):
-    hu, model = noise(*shape), translator.config.model
+    hu, model = bone_in_air(*shape), translator.config.model
     style = translator.steering(translator.mean_style("B"), "A")
     calls = []
 
@@ -31,27 +44,13 @@ def test_tiles_give_what_the_whole_slice_gives(translator, shape):
         return translator.translate(pieces, style)
 
     whole = translator.translate(hu, style)
-    tile = 2 * reach(model) + 24
+    tile = 2 * MARGIN + 60
     pieces = tiled(translate, hu, tile, model)
     assert len(calls) > 1
     assert len(set(calls)) == 1
     assert max(calls[0]) <= tile
-    assert np.abs(whole - hu).max() > 30
-    np.testing.assert_allclose(pieces, whole, atol=0.01)
-
-
-def test_nothing_beyond_the_reach_matters(translator):
-    hu = noise(1, 129, 16)
-    style = translator.steering(translator.mean_style("B"), "A")
-    distance = reach(translator.config.model)
-    changed = hu.copy()
-    changed[:, 64] = 200 - changed[:, 64]
-    moved = np.abs(translator.translate(changed, style) - translator.translate(hu, style)) > 0
-    rows = np.flatnonzero(moved.any((0, 2)))
-    assert rows.min() >= 64 - distance
-    assert rows.max() <= 64 + distance
-    # The reach is not far too long, either.
-    assert rows.max() - rows.min() >= distance
+    assert np.abs(whole - hu).max() > 100
+    np.testing.assert_allclose(pieces, whole, atol=1)
 
 
 def test_what_cannot_be_exact_is_refused(translator):

@@ -61,7 +61,8 @@ def history_of(name, translate, steps, start):
 
     def add(step, memory):
         source = noise(step)
-        return remember(memory, TABLE[name], source, first, second, translate(source))
+        cells = [TABLE[name].describe(images) for images in (source, translate(source))]
+        return remember(memory, *cells, first, second)
 
     return jax.lax.fori_loop(0, steps, add, start)
 
@@ -74,7 +75,8 @@ def history(name, translate, steps=12):
 def loss(name, images, memory, same=SAME, aggregation="mean"):
     first, second = jnp.zeros(len(images), int), jnp.ones(len(images), int)
     aggregate = AGGREGATIONS["sum" if name == "histogram" else aggregation]
-    return change_loss(images, first, second, memory, TABLE[name], aggregate, same)
+    described = TABLE[name].describe(images)
+    return change_loss(described, first, second, memory, TABLE[name], aggregate, same)
 
 
 def test_radial_power_against_a_fourier_transform():
@@ -122,12 +124,12 @@ def test_the_sums_are_decaying_means_of_descriptions():
     random = np.random.default_rng(0)
     source, *translations = (jnp.asarray(random.normal(size=(4, 32, 32, 1))) for _ in range(3))
     domains = np.array([0, 1, 0, 1]), np.array([1, 1, 0, 0])
-    descriptor = TABLE["spectrum"]
+    describe = TABLE["spectrum"].describe
     mean, variance = jnp.asarray(random.uniform(1, 2, (2, 2, BANDS)))
     memory = Memory.start(mean, variance)
     for translation in translations:
-        memory = remember(memory, descriptor, source, *domains, translation)
-    a, d, e = (np.asarray(descriptor.describe(images)) for images in (source, *translations))
+        memory = remember(memory, describe(source), describe(translation), *domains)
+    a, d, e = (np.asarray(describe(images)) for images in (source, *translations))
     counts = np.array([[1, 1], [1, 1]]) * (1 + 0.8)
     np.testing.assert_allclose(memory.change_count, counts, rtol=1e-5)
     change = 0.8 * (d - a)[0] + (e - a)[0]
@@ -159,7 +161,7 @@ def test_cells_that_show_anatomy_count_less_between_scanners():
     half = BANDS // 2
     spread = memory.variance_of_real.at[:, half:].add(10)
     memory = dataclasses.replace(memory, variance_of_real=spread)
-    images = smooth(noise(99))
+    described = TABLE["spectrum"].describe(smooth(noise(99)))
     seen = {}
     for name, same in (("one scanner", SAME), ("two", jnp.eye(2))):
         kept = []
@@ -169,7 +171,7 @@ def test_cells_that_show_anatomy_count_less_between_scanners():
             return gaps.cells.mean(1)
 
         first, second = jnp.zeros(BATCH, int), jnp.ones(BATCH, int)
-        change_loss(images, first, second, memory, TABLE["spectrum"], aggregate, same)
+        change_loss(described, first, second, memory, TABLE["spectrum"], aggregate, same)
         seen[name] = float(kept[0][half:].sum())
     assert seen["two"] < 0.05 < seen["one scanner"]
 
@@ -246,11 +248,13 @@ def test_a_batch_on_eight_devices_needs_sums_alone(name):
 
     def step(batch, memory):
         domains = batch["first"], batch["second"]
-        memory = remember(memory, TABLE[name], batch["source"], *domains, batch["translation"])
+        describe = TABLE[name].describe
+        cells = describe(batch["source"]), describe(batch["translation"])
+        memory = remember(memory, *cells, *domains)
 
         def total(images):
             chosen = AGGREGATIONS["noise"]
-            return change_loss(images, *domains, memory, TABLE[name], chosen, SAME)[0]
+            return change_loss(describe(images), *domains, memory, TABLE[name], chosen, SAME)[0]
 
         return memory, jax.grad(total)(batch["translation"])
 
