@@ -1,7 +1,6 @@
 """The training step against its plain form, and its invariants."""
 
 import dataclasses
-import math
 
 import jax
 import jax.numpy as jnp
