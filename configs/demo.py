@@ -14,7 +14,7 @@ import kernel_pairs
 
 from jaxharmo.config import Config
 
-STEPS = 350
+STEPS = 450
 
 
 def get_config() -> Config:

@@ -114,13 +114,18 @@ def make(
 ) -> Made:
     """Translate a batch, and describe what the change losses compare."""
     styles = guide(params, examples)
-    fake = networks.translate(params, examples.source, to=styles.target, of=styles.source)
     names = remembered(config)
-    between_means = fake
+    ways = [(styles.target, styles.source)]
     if names and config.model.latent_dim:
-        style = partial(networks.mean_style, params, latent_dim=config.model.latent_dim)
-        to, of = style(examples.target_domain), style(examples.source_domain)
-        between_means = networks.translate(params, examples.source, to=to, of=of)
+        mean = partial(networks.mean_style, params, latent_dim=config.model.latent_dim)
+        ways.append((mean(examples.target_domain), mean(examples.source_domain)))
+    # All in one call; the batch stays the leading axis, which is sharded.
+    to, of = (jnp.stack(ends, axis=1) for ends in zip(*ways, strict=True))
+    flat = lambda array: array.reshape(-1, *array.shape[2:])  # noqa: E731
+    images = jnp.repeat(examples.source, len(ways), axis=0)
+    made = networks.translate(params, images, to=flat(to), of=flat(of))
+    made = made.reshape(len(examples.source), len(ways), *made.shape[1:])
+    fake, between_means = made[:, 0], made[:, -1]
     rounded = in_whole_hu(between_means, config.data.window)
     return Made(styles, fake, {name: DESCRIPTORS[name](config).describe(rounded) for name in names})
 
