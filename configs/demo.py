@@ -14,7 +14,7 @@ import kernel_pairs
 
 from jaxharmo.config import Config
 
-STEPS = 450
+STEPS = 400
 
 
 def get_config() -> Config:
