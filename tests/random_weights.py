@@ -20,7 +20,7 @@ def random_weights(config, seed=0, last=1.0):
     weights = jax.tree.map(draw, averaged_shapes(config))
     generator = weights["generator"]
     if "gain" in generator:
-        # Gains are exponentials of 20 times what comes out.
+        # Gains are exponentials of 40 times what comes out.
         finals = [generator[name] for name in ("gain", "offset")]
         finals += [generator.get("residual", {}).get("correction", {})]
         last /= 100

@@ -18,7 +18,7 @@ def translator(request):
     style_dim = config.model.style_dim
     frequency = (np.arange(2, 10) / 9) ** 1.5 / np.sqrt(2)
     curve = np.sin(np.pi * np.minimum(frequency / 0.35, 2) / 2) ** 2
-    weights["generator"]["gain"]["kernel"] = np.tile(curve / 20, (style_dim, 1)).astype(np.float32)
+    weights["generator"]["gain"]["kernel"] = np.tile(curve / 40, (style_dim, 1)).astype(np.float32)
     table = weights["mapping_network"]["table"]["embedding"]
     table[:] = 0
     table[1] = np.log(2) / style_dim
