@@ -51,7 +51,7 @@ class Harmonize:
     batch: int = 8
     """Slices translated at a time, over all devices."""
     tile: int | None = None
-    """Largest side of the pieces that a slice is translated in, where memory is short."""
+    """Side of the pieces that a slice is translated in, where memory is short; at least 320."""
     spread: Annotated[Spread, tyro.conf.arg(name="", prefix_name=False)] = Spread(workers=1)
 
     def run(self) -> None:

@@ -144,10 +144,10 @@ def test_one_slice_many_devices_and_tiles(harmonizer, folder):
     np.testing.assert_allclose(harmonizer(hu[2:3], 1, to="A")[0], whole[2], atol=0.05)
     np.testing.assert_allclose(jaxharmo.load(folder)(hu, 1, to="A"), whole, atol=0.05)
     with pytest.raises(InputError, match="--tile: the published generator normalises"):
-        jaxharmo.load(folder, tile=160)
+        jaxharmo.load(folder, tile=320)
     plain = translator(**STEERED)
-    pieces = Harmonizer(plain, Path(), name="", tile=160)
-    hu = volume(1, 190, 200)
+    pieces = Harmonizer(plain, Path(), name="", tile=320)
+    hu = volume(1, 30, 400)
     np.testing.assert_allclose(pieces(hu, 1, to="A", of="B"), plain(hu, "A", of="B"), atol=1)
 
 
