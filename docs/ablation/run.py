@@ -21,8 +21,7 @@ from jaxharmo.config import Config, FilterGenerator, TextureConfig
 from jaxharmo.config_files import load_config
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.data.pipeline import even_crops, training_batches
-from jaxharmo.evaluation.baselines import SpectralFilter
-from jaxharmo.evaluation.slices import DomainSlices
+from jaxharmo.evaluation.slices import DomainSlices, twins
 from jaxharmo.evaluation.texture import (
     Spectrum,
     glcm_grids,
@@ -72,11 +71,7 @@ class Variant:
                 spectrum=self.spectrum,
             ),
             optim=dataclasses.replace(config.optim, cosine_steps=STEPS),
-            train=dataclasses.replace(
-                config.train,
-                steps=STEPS,
-                batch_size=BATCH,
-            ),
+            train=dataclasses.replace(config.train, steps=STEPS, batch_size=BATCH),
         )
 
 
@@ -129,8 +124,8 @@ def directions(shards: Path, split: str, names: tuple[str, ...]) -> list[Directi
     for source, target in itertools.permutations(
         [DomainSlices(shards, split, domain) for domain in domains], 2
     ):
-        twins = [(n, target.twin(source, n)) for n in range(len(source))]
-        pairs = [(n, twin) for n, twin in twins if twin is not None]
+        matching = twins(source, target, range(len(source)))
+        pairs = [(n, twin) for n, twin in enumerate(matching) if twin is not None]
         if pairs:
             slices = np.stack([source.pixels(n) for n, _ in pairs])
             lung = np.stack([segment(np.clip(hu, *WINDOW)).core for hu in slices])
@@ -138,20 +133,6 @@ def directions(shards: Path, split: str, names: tuple[str, ...]) -> list[Directi
             spacing = source.headers[0].spacing
             found.append(Direction(source.name, target.name, slices, truth, lung, spacing))
     return found
-
-
-def baseline(shards: Path, split: str, names: tuple[str, ...]) -> Iterator[dict]:
-    """The filter fitted unpaired on the training split."""
-    known = {domain.name: domain for domain in read_manifest(shards).domains}
-    for each in directions(shards, split, names):
-        source, target = (
-            [(s.pixels(n), s.header(n).spacing) for n in range(len(s))]
-            for s in (
-                DomainSlices(shards, "train", known[name]) for name in (each.source, each.target)
-            )
-        )
-        method = SpectralFilter.fit(source, target)
-        yield _row(each) | each.measure(method(each.slices, each.spacing))
 
 
 class Runs:
@@ -192,11 +173,12 @@ class Runs:
         for split in SPLITS:
             for each in directions(self._shards, split, translator.domains):
                 made = translator(each.slices, each.target, each.source)
-                yield {"split": split} | _row(each) | each.measure(np.round(made))
-
-
-def _row(each: Direction) -> dict:
-    return {"source": each.source, "target": each.target}
+                yield {
+                    "split": split,
+                    "source": each.source,
+                    "target": each.target,
+                    **each.measure(np.round(made)),
+                }
 
 
 FIELDS = [
@@ -228,7 +210,7 @@ def _done(path: Path) -> set[tuple[str, ...]]:
 
 
 def main() -> None:
-    """All runs of this worker, seed by seed."""
+    """All runs of this worker, variant by variant."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
     for name in CONFIGS:

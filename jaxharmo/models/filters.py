@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from jaxharmo.models.layers import he_normal, leaky_relu
 from jaxharmo.ops.binning import Binning, by_level
 from jaxharmo.ops.blur import binomial_blur
+from jaxharmo.ops.pyramid import detail
 
 _TISSUES = Binning(kind="linear", levels=12, value_range=(-1.0, 1.0), sigma=0.0, normalised=True)
 _OFFSET_UNIT = 0.01
@@ -93,8 +94,7 @@ class Residual(nn.Module):
         # Channels in front: with so few, a CPU takes half of the time.
         planes = image[None, ..., 0]
         floor = (planes <= -1.0).astype(image.dtype)
-        low = _blur(planes)
-        fine, medium = (_DETAIL_GAIN * band for band in (planes - low, low - _blur(low, 2)))
+        fine, medium = (_DETAIL_GAIN * band for band in detail(planes, _ALONG_PLANES))
         around = reduce(_blur, (1, 2, 4), jnp.concatenate([floor, jnp.abs(fine)]))
         x = jnp.concatenate([planes, floor, fine, medium, around])
         x = leaky_relu(_OfPlanes(self.width)(x))
@@ -107,7 +107,8 @@ class Residual(nn.Module):
         return cut[0, ..., None], correction[..., None]
 
 
-_blur = partial(binomial_blur, axes=(2, 3))
+_ALONG_PLANES = (2, 3)
+_blur = partial(binomial_blur, axes=_ALONG_PLANES)
 
 
 class _OfPlanes(nn.Module):

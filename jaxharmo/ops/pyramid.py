@@ -2,16 +2,21 @@
 
 from jaxtyping import Array, Float
 
-from jaxharmo.ops.blur import binomial_blur
+from jaxharmo.ops.blur import ALONG_BOTH, binomial_blur
 
 DETAIL_GAIN = 8.0
 """Detail of noise is a few hundredths of the range; enlarged, it spans the grey levels."""
 
 
-def detail(image: Float[Array, "b h w 1"]) -> tuple[Float[Array, "b h w 1"], ...]:
-    """Fine and medium detail, (1 - B_1) x and (1 - B_2) B_1 x, with blurs B of dilation 1 and 2."""
-    low = binomial_blur(image)
-    return image - low, low - binomial_blur(low, 2)
+def detail(
+    image: Float[Array, "b h w c"], axes: tuple[int, ...] = ALONG_BOTH
+) -> tuple[Float[Array, "b h w c"], ...]:
+    """Fine and medium detail, (1 - B_1) x and (1 - B_2) B_1 x, with blurs B of dilation 1 and 2.
+
+    ``axes`` are those of rows and columns.
+    """
+    low = binomial_blur(image, axes=axes)
+    return image - low, low - binomial_blur(low, 2, axes=axes)
 
 
 def pyramid(images: Float[Array, "b h w 1"], resolutions: int) -> list[Float[Array, "b i j 1"]]:

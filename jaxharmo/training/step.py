@@ -1,6 +1,6 @@
 """One training step: the four updates of StarGAN v2 in one compiled function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -45,9 +45,9 @@ class Inputs(NamedTuple):
     examples: Examples
     changes: Changes
     diversity_weight: Float[Array, ""]
-    made: tuple[Made, Callable] | None = None
-    """What the first update of the generator makes, and how gradients by it become gradients by
-    parameters; the first update of the discriminator and the change losses use it as well."""
+    made: Mapping[str, tuple[Made, Callable]]
+    """By guide: what was made with the parameters at the start, and how gradients by it become
+    gradients by parameters. Updates make for themselves what is not in it."""
 
 
 def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> TrainStep:
@@ -75,7 +75,7 @@ def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> Tr
         inputs = inputs._replace(changes=changes)
         # In parts, each part makes its own: those of the whole batch would need its memory.
         if config.train.accumulate == 1:
-            inputs = inputs._replace(made=(made, pull_back))
+            inputs = inputs._replace(made={first: (made, pull_back)})
         for name, update in updates.items():
             params, opt_state, terms = update(params, opt_state, inputs)
             metrics |= {f"{name}/{term}": value for term, value in terms.items()}
@@ -101,15 +101,15 @@ def build_updates(networks: Networks, optimizers: Optimizers, config: Config) ->
     shared = {"networks": networks, "config": config}
     gradients = {}
     if config.loss.adversarial:
-        for number, (name, guide) in enumerate(guides.items()):
+        for name, guide in guides.items():
             gradients[f"discriminator/{name}"] = (
                 ("discriminator",),
-                partial(_of_discriminator, guide=guide, first=number == 0, **shared),
+                partial(_of_discriminator, name=name, guide=guide, **shared),
             )
-    for number, (name, guide) in enumerate(guides.items()):
+    for name, guide in guides.items():
         gradients[f"generator/{name}"] = (
             TRAINED[name],
-            partial(_of_generator, guide=guide, first=number == 0, **shared),
+            partial(_of_generator, name=name, guide=guide, **shared),
         )
     pieces = config.train.accumulate
     return {
@@ -119,17 +119,17 @@ def build_updates(networks: Networks, optimizers: Optimizers, config: Config) ->
 
 
 def _of_discriminator(
-    own: Params, others: Params, inputs: Inputs, *, guide: Guide, first: bool, **shared
+    own: Params, others: Params, inputs: Inputs, *, name: str, guide: Guide, **shared
 ) -> tuple[Params, Metrics]:
     """Gradient of the discriminator's objective."""
-    made, _ = (first and inputs.made) or (make(others, inputs.examples, guide, **shared), None)
+    made, _ = inputs.made.get(name) or (make(others, inputs.examples, guide, **shared), None)
     return jax.grad(discriminator_objective, has_aux=True)(
         own, inputs.examples, made.fake, **shared
     )
 
 
 def _of_generator(
-    own: Params, others: Params, inputs: Inputs, *, guide: Guide, first: bool, **shared
+    own: Params, others: Params, inputs: Inputs, *, name: str, guide: Guide, **shared
 ) -> tuple[Params, Metrics]:
     """Gradient of the generator's objective: directly, and through what is made."""
 
@@ -142,7 +142,7 @@ def _of_generator(
             others | own, made, examples, changes, diversity_weight, **shared
         )
 
-    made, pull_back = (first and inputs.made) or jax.vjp(make_from, own)
+    made, pull_back = inputs.made.get(name) or jax.vjp(make_from, own)
     (direct, by_made), terms = jax.grad(objective, (0, 1), has_aux=True)(own, made)
     return jax.tree.map(jnp.add, direct, pull_back(by_made)[0]), terms
 
@@ -170,7 +170,7 @@ def prepare_inputs(step: Array, batch: dict[str, Array], config: Config) -> Inpu
     )
     weights = config.loss
     fading = jnp.maximum(0.0, 1 - step / weights.diversity_steps)
-    return Inputs(examples, {}, weights.diversity * fading)
+    return Inputs(examples, {}, weights.diversity * fading, {})
 
 
 def _minimise(
