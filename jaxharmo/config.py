@@ -257,7 +257,7 @@ class EvalConfig:
     window: tuple[float, float] | None = None
     """HU range that slices are clipped to before they are measured; none: the training window."""
     max_slices: int = 0
-    """Most slices of a domain, evenly spread; 0: all."""
+    """Maximum number of slices of a domain, evenly spaced; 0: all."""
     batch_size: int = 4
     """Slices translated at a time."""
     guidance: Literal["latent", "reference", "both"] = "both"

@@ -14,7 +14,7 @@ from jaxharmo.evaluation.domains.report import ranking
 
 @dataclasses.dataclass(frozen=True)
 class Domains:
-    """Which acquisition factors move texture; which domains to train on."""
+    """Find the acquisition factors that change texture, and the domains to train on."""
 
     shard_dir: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="SHARD_DIR")]]
     """Shard set to study."""

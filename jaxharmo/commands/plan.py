@@ -17,7 +17,7 @@ from jaxharmo.planning.report import lines
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Compile the training step for a machine that is not here: does it fit, how long at best.
+    """Compile the training step for other hardware: memory, and a lower bound of the time.
 
     Needs the compiler of that machine: the extra plan-tpu or plan-cuda.
     """
