@@ -68,6 +68,8 @@ class FilterGenerator:
     """Frequencies at which the logarithm of the filter's gain is learned."""
     residual_width: int = 8
     """Channels of the residual network; 0 leaves it out."""
+    local_gains: bool = False
+    """Gains that depend on the activity around a pixel as well, for iterative reconstruction."""
 
     def __post_init__(self):
         if self.knots < 2:
@@ -181,6 +183,9 @@ class LossConfig:
     0, as published, leaves it out."""
     histogram: float = 0.0
     """The same of the histogram, between kernels of one scanner; 0, as published, leaves it out."""
+    activity: float = 0.0
+    """The same of the distribution of activity (``ops/activity.py``), between reconstructions of
+    one scanner; 0, as published, leaves it out."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -361,6 +366,12 @@ def check(config: Config) -> Config:
     for name in ("steps", "log_every", "sample_every", "checkpoint_every"):
         if getattr(train, name) % max(train.steps_per_dispatch, 1):
             rules[f"train.{name}"] = (False, "must be a multiple of train.steps_per_dispatch")
+    if 0 < optim.cosine_steps < train.steps:
+        rules["train.steps"] = (
+            False,
+            f"must not exceed optim.cosine_steps, {optim.cosine_steps}: from there on the learning "
+            "rate is zero; raise both",
+        )
     for name, (holds, demand) in rules.items():
         if not holds:
             raise InputError(f"--{name} {demand}")

@@ -37,7 +37,7 @@ SMALL = Config(
 
 
 STEERED = {
-    "generator": FilterGenerator(knots=2, residual_width=2),
+    "generator": FilterGenerator(knots=2, residual_width=2, local_gains=True),
     "sees": "detail",
     "latent_dim": 0,
 }

@@ -41,6 +41,7 @@ def test_written_config_reads_back(tmp_path):
         (("model", "width"), 0, "model.width"),
         (("optim", "learning_rate"), float("nan"), "learning_rate"),
         (("optim", "ema"), 5.0, "optim.ema"),
+        (("optim", "cosine_steps"), 50, "train.steps must not exceed optim.cosine_steps, 50"),
         (("train", "seed"), -1, "train.seed"),
         (("texture", "features"), ["contarst"], "contarst"),
     ],
@@ -105,7 +106,9 @@ def test_a_bare_name_is_a_shipped_config_only(tmp_path, monkeypatch):
     assert shipped_configs() == [path.stem for path in CONFIGS]
     assert find_config("demo.py") == Path("demo.py")
     assert find_config("./mine.py") == Path("mine.py")
-    with pytest.raises(InputError, match=r"no shipped config 'mine'.*demo, kernel_pairs"):
+    with pytest.raises(
+        InputError, match=r"no shipped config 'mine'.*demo, iterative, kernel_pairs"
+    ):
         find_config("mine")
     with pytest.raises(InputError, match=r"\./demo2: no such config file"):
         find_config("./demo2")

@@ -149,7 +149,9 @@ def in_sentences(rows: Sequence[Row]) -> list[str]:
                 for best in [_best(others, column)]
                 if best and _is_better(best, row, column)
             ]
-            said = f"behind in {'; '.join(behind)}" if behind else "not behind in any figure"
+            all_known = None not in row.mean.values()
+            which = "any figure" if all_known else "the figures that could be measured"
+            said = f"behind in {'; '.join(behind)}" if behind else f"not behind in {which}"
             sentences.append(f"{_escaped(row.title)}, against {words}: {said}.")
     return sentences
 

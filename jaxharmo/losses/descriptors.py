@@ -1,4 +1,4 @@
-"""The descriptions that change losses compare: texture, spectrum, histogram."""
+"""The descriptions that change losses compare: texture, spectrum, histogram, activity."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,7 +9,9 @@ from jaxtyping import Array, Float
 from jaxharmo.config import Config
 from jaxharmo.losses.changes import Descriptor
 from jaxharmo.losses.texture import central
-from jaxharmo.ops.binning import Binning, soft_histogram
+from jaxharmo.ops.activity import BANDS as _ACTIVE_BANDS
+from jaxharmo.ops.activity import RANGE, active_bands
+from jaxharmo.ops.binning import linear_binning, soft_histogram
 from jaxharmo.ops.blur import binomial_blur
 from jaxharmo.ops.glcm import glcm_features
 from jaxharmo.ops.haralick import SIGNED_FEATURES
@@ -21,9 +23,9 @@ Images = Float[Array, "b h w 1"]
 BANDS = 23
 LEVELS = 56
 """Of the histogram, evenly over [-1, 1]."""
-_BINNING = Binning(
-    kind="linear", levels=LEVELS, value_range=(-1.0, 1.0), sigma=0.0, normalised=True
-)
+_BINNING = linear_binning(LEVELS, (-1.0, 1.0))
+_THIRDS = linear_binning(3 * (RANGE[1] - RANGE[0]) + 1, RANGE)
+"""Thirds of an octave."""
 _LEAST_POWER = 1e-9
 """In [-1, 1] units squared; far below the rounding to whole HU."""
 _LEAST_FEATURE = 1e-3
@@ -75,9 +77,20 @@ def histogram(_: Config) -> Descriptor:
     return Descriptor(describe, LEVELS, "sum", shares=True)
 
 
+def activity(_: Config) -> Descriptor:
+    """Shares of the image by activity, for each band (``ops/activity.py``)."""
+
+    def describe(images: Images) -> Float[Array, "b f"]:
+        shares = [soft_histogram(band.activity, _THIRDS) for band in active_bands(images)]
+        return jnp.concatenate(shares, axis=1)
+
+    return Descriptor(describe, _ACTIVE_BANDS * _THIRDS.levels, "sum", shares=True)
+
+
 DESCRIPTORS: Mapping[str, Callable[[Config], Descriptor]] = {
     "texture": texture,
     "spectrum": spectrum,
     "histogram": histogram,
+    "activity": activity,
 }
 """By the name of their weight in the loss."""

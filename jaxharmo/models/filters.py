@@ -3,7 +3,8 @@
 A kernel multiplies every spatial frequency by a gain. From one kernel to another an image changes
 by a ratio of gains, a difference of logarithms. ``FilterGenerator`` makes the logarithm linear in
 the style: filters of opposite styles undo each other, gains cannot change their sign, and a style
-of zeros changes nothing. A small residual network adds what no filter can do.
+of zeros changes nothing. Iterative reconstruction spares edges, so its gains depend on the place as
+well. A small residual network adds what no filter can do.
 """
 
 from functools import partial, reduce
@@ -14,15 +15,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxharmo.models.layers import he_normal, leaky_relu
-from jaxharmo.ops.binning import Binning, by_level
+from jaxharmo.ops.activity import RANGE, active_bands
+from jaxharmo.ops.binning import by_level, linear_binning
 from jaxharmo.ops.blur import binomial_blur
 from jaxharmo.ops.pyramid import detail
 
-_TISSUES = Binning(kind="linear", levels=12, value_range=(-1.0, 1.0), sigma=0.0, normalised=True)
+_TISSUES = linear_binning(12, (-1.0, 1.0))
 _OFFSET_UNIT = 0.01
 """About 10 HU: kernels shift levels by little."""
 _GAIN_UNIT = 40.0
 """Gains are learned faster than offsets."""
+_LOCAL_UNIT = 5.0
+"""Each acts on a part of the pixels only, so they are learned slower than the filter's gains."""
+_OCTAVES = linear_binning(RANGE[1] - RANGE[0] + 1, RANGE)
 _CORRECTION_UNIT = 0.01
 """About 10 HU."""
 _CUT_UNIT = 0.05
@@ -39,7 +44,8 @@ class FilterGenerator(nn.Module):
     knots are learned because each acts on frequencies of its own.
 
     Levels shift by an offset that is linear in the style and in the tissue of a pixel: its
-    membership in 12 levels of intensity after a blur of about 3 pixels. The residual network
+    membership in 12 levels of intensity after a blur of about 3 pixels. Then gains that depend on
+    the activity around a pixel (``LocalGains``). The residual network
     (``Residual``) restores what the floor of the scale has cut off, before the filters, and adds a
     correction to the result. The output is clipped at -1, as scanners clip at the floor of their
     scale.
@@ -47,6 +53,7 @@ class FilterGenerator(nn.Module):
 
     knots: int
     residual_width: int
+    local_gains: bool
 
     @nn.compact
     def __call__(
@@ -65,6 +72,8 @@ class FilterGenerator(nn.Module):
         smooth = reduce(binomial_blur, (1, 2, 4), seen)
         offsets = _OFFSET_UNIT * _linear(style, _TISSUES.levels, "offset")
         made += by_level(smooth[..., 0], offsets, _TISSUES)[..., None]
+        if self.local_gains:
+            made += LocalGains(name="local")(made, style)
         if correction is not None:
             made += correction
         return jnp.maximum(made, -1.0)
@@ -73,6 +82,25 @@ class FilterGenerator(nn.Module):
 def _linear(style: Float[Array, "b s"], count: int, name: str) -> Float[Array, "b n"]:
     zeros = nn.initializers.zeros
     return nn.Dense(count, use_bias=False, kernel_init=zeros, name=name)(style)
+
+
+class LocalGains(nn.Module):
+    """What is added to an image by gains that depend on the activity around a pixel.
+
+    Each band of detail has its own. The logarithm of a gain is linear in the style, and in the
+    logarithm of the activity between levels that are an octave apart (``ops/activity.py``).
+    """
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "b h w 1"], style: Float[Array, "b s"]
+    ) -> Float[Array, "b h w 1"]:
+        added = jnp.zeros_like(image)
+        for number, band in enumerate(active_bands(image)):
+            values = _LOCAL_UNIT * _linear(style, _OCTAVES.levels, f"band_{number}")
+            log_gain = by_level(band.activity, values, _OCTAVES)[..., None]
+            added += jnp.expm1(log_gain) * band.detail
+        return added
 
 
 class Residual(nn.Module):
@@ -94,7 +122,7 @@ class Residual(nn.Module):
         # Channels in front: with so few, a CPU takes half of the time.
         planes = image[None, ..., 0]
         floor = (planes <= -1.0).astype(image.dtype)
-        fine, medium = (_DETAIL_GAIN * band for band in detail(planes, _ALONG_PLANES))
+        fine, medium = (_DETAIL_GAIN * band for band in detail(planes, axes=_ALONG_PLANES))
         around = reduce(_blur, (1, 2, 4), jnp.concatenate([floor, jnp.abs(fine)]))
         x = jnp.concatenate([planes, floor, fine, medium, around])
         x = leaky_relu(_OfPlanes(self.width)(x))
@@ -139,9 +167,7 @@ def filter_image(
     down, along = (jnp.arange(length) / (2 * length) for length in (height, width))
     place = (2 * (jnp.square(down)[:, None] + jnp.square(along))) ** (1 / 3)
     values = jnp.pad(values, ((0, 0), (2, 0)))
-    knots = Binning(
-        kind="linear", levels=values.shape[1], value_range=(0.0, 1.0), sigma=0.0, normalised=True
-    )
+    knots = linear_binning(values.shape[1], (0.0, 1.0))
     log_gain = by_level(jnp.broadcast_to(place, image.shape[:3]), values, knots)
     # bfloat16, the default of some devices, would be off by several HU.
     product = partial(jnp.einsum, precision="highest")

@@ -72,7 +72,9 @@ def build(config: Config) -> Networks:
     compute = {"dtype": config.train.compute_dtype, "remat": config.train.remat}
     widths = {"width": model.width, "max_width": model.max_width, **compute}
     if isinstance(generator, configs.FilterGenerator):
-        translating = FilterGenerator(generator.knots, generator.residual_width)
+        translating = FilterGenerator(
+            generator.knots, generator.residual_width, generator.local_gains
+        )
         mapping = TableMapping(domains, model.style_dim, model.mapping_width)
         encoder = NoiseEncoder(domains, config.data.window)
     else:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Binning:
     """A soft assignment to ``levels`` grey levels over ``value_range``; σ in bins."""
 
@@ -28,6 +28,11 @@ class Binning:
     value_range: tuple[float, float]
     sigma: float
     normalised: bool
+
+
+def linear_binning(levels: int, value_range: tuple[float, float]) -> Binning:
+    """Triangular weights."""
+    return Binning("linear", levels, value_range, sigma=0.0, normalised=True)
 
 
 def level_coordinate(image: Float[Array, "h w"], binning: Binning) -> Float[Array, "h w"]:

@@ -9,14 +9,19 @@ DETAIL_GAIN = 8.0
 
 
 def detail(
-    image: Float[Array, "b h w c"], axes: tuple[int, ...] = ALONG_BOTH
+    image: Float[Array, "b h w c"], bands: int = 2, axes: tuple[int, ...] = ALONG_BOTH
 ) -> tuple[Float[Array, "b h w c"], ...]:
-    """Fine and medium detail, (1 - B_1) x and (1 - B_2) B_1 x, with blurs B of dilation 1 and 2.
+    """Bands of detail from fine to coarse, at full resolution.
 
-    ``axes`` are those of rows and columns.
+    Band n is (1 - B_d) of what the blurs before it have left, with the binomial blur B_d of
+    dilation d = 2^n. ``axes`` are those of rows and columns.
     """
-    low = binomial_blur(image, axes=axes)
-    return image - low, low - binomial_blur(low, 2, axes=axes)
+    found = []
+    for band in range(bands):
+        smooth = binomial_blur(image, 2**band, axes=axes)
+        found.append(image - smooth)
+        image = smooth
+    return tuple(found)
 
 
 def pyramid(images: Float[Array, "b h w 1"], resolutions: int) -> list[Float[Array, "b i j 1"]]:

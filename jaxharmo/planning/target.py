@@ -35,7 +35,7 @@ def check_compiler(kind: str) -> None:
         if importlib.util.find_spec(package):
             return
     raise InputError(
-        f"{package}: not installed, and it compiles for {kind}; "
+        f"compiling for {kind} needs the extra {extra} ({package} is missing): "
         f"pip install 'jaxharmo[{extra}]' (in a clone: pip install -e '.[{extra}]')"
     )
 

@@ -87,6 +87,8 @@ def _train(
     else:
         described = describe_domains(config, data.crops_of)
         state = dataclasses.replace(state, changes=place_as(state.changes, described))
+    if first > last:
+        message(f"--train.steps {last} is less than the run has; nothing is trained")
     if first >= last:
         return first
     if config.train.shard_state:

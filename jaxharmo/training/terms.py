@@ -267,6 +267,7 @@ TERMS: Mapping[str, Callable[[Update], Found]] = {
     "texture": _texture,
     "spectrum": partial(_changes, "spectrum"),
     "histogram": partial(_changes, "histogram"),
+    "activity": partial(_changes, "activity"),
 }
 """By the name of their weight in ``LossConfig``."""
 

@@ -188,7 +188,10 @@ def test_a_loss_is_printed_as_such():
     assert {(line.count("|"), len(line)) for line in text.splitlines()} == {(9, len(text) // 5)}
     assert re.fullmatch(r"\| -+ (\| -+: ){7}\|", text.splitlines()[1])
     said = in_sentences([filtered, paired, ours, theirs])
-    assert said[0] == "a &#124; &lt;b&gt;, against methods without pairs: not behind in any figure."
+    assert said[0] == (
+        "a &#124; &lt;b&gt;, against methods without pairs: "
+        "not behind in the figures that could be measured."
+    )
     assert "not behind" in said[1]
     assert "RMSE, HU 20.0 against 18.0 (spectral filter)" in said[2]
     assert "LAA-950 error" not in said[2]

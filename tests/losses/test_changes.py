@@ -19,6 +19,7 @@ from jaxharmo.losses.changes import (
     separation_weights,
 )
 from jaxharmo.losses.descriptors import BANDS, DESCRIPTORS, LEVELS
+from jaxharmo.ops.activity import RANGE, active_bands
 from jaxharmo.ops.blur import binomial_blur
 from jaxharmo.ops.glcm import GlcmConfig, glcm_features
 from jaxharmo.ops.pyramid import pyramid
@@ -74,7 +75,7 @@ def history(name, translate, steps=12):
 
 def loss(name, images, memory, same=SAME, aggregation="mean"):
     first, second = jnp.zeros(len(images), int), jnp.ones(len(images), int)
-    aggregate = AGGREGATIONS["sum" if name == "histogram" else aggregation]
+    aggregate = AGGREGATIONS["sum" if TABLE[name].shares else aggregation]
     described = TABLE[name].describe(images)
     return change_loss(described, first, second, memory, TABLE[name], aggregate, same)
 
@@ -108,6 +109,16 @@ def test_shares_add_up_to_one_image():
     shares = TABLE["histogram"].describe(noise(0, scale=1.0))
     assert shares.shape == (BATCH, LEVELS)
     np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
+
+
+def test_activity_is_the_shares_of_every_band():
+    images = noise(0)
+    shares = np.asarray(TABLE["activity"].describe(images)).reshape(BATCH, 3, -1)
+    centres = np.linspace(*RANGE, shares.shape[-1])
+    for number, band in enumerate(active_bands(images)):
+        place = np.asarray(band.activity)[..., None]
+        weights = np.maximum(0, 1 - np.abs(place - centres) / np.diff(centres)[0])
+        np.testing.assert_allclose(shares[:, number], weights.mean((1, 2)), atol=1e-5)
 
 
 def test_texture_is_the_features_of_every_band():
@@ -190,7 +201,9 @@ def test_weights_add_up_to_one_and_follow_their_formulas():
     np.testing.assert_allclose(AGGREGATIONS["noise"](gaps), (gaps.cells * noisy).sum(1), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "least"), [("texture", 5), ("spectrum", 5), ("histogram", 3)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("texture", 5), ("spectrum", 5), ("histogram", 3), ("activity", 3)]
+)
 def test_the_right_translation_closes_the_gaps_and_others_do_not(name, least):
     right, none = history(name, smooth), history(name, lambda images: images)
     closed, open_ = (float(loss(name, smooth(noise(99)), each)[1]) for each in (right, none))

@@ -5,8 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.fft
+import scipy.ndimage
 
-from jaxharmo.models.filters import FilterGenerator, Residual, cosines, filter_image
+from jaxharmo.models.filters import (
+    FilterGenerator,
+    LocalGains,
+    Residual,
+    cosines,
+    filter_image,
+)
 
 KNOTS, WIDTH, SIDE, STYLE = 6, 3, 96, 5
 
@@ -15,7 +22,7 @@ KNOTS, WIDTH, SIDE, STYLE = 6, 3, 96, 5
 def params():
     """Random, of about the size that training gives them."""
     image, style = jnp.zeros((1, 8, 8, 1)), jnp.zeros((1, STYLE))
-    model = FilterGenerator(KNOTS, WIDTH)
+    model = FilterGenerator(KNOTS, WIDTH, local_gains=True)
     shapes = jax.eval_shape(model.init, jax.random.key(0), image, style, style)
     random = np.random.default_rng(0)
     return {
@@ -34,7 +41,7 @@ def apply(params, image, style, only=None):
             name: leaf if name == only else jax.tree.map(np.zeros_like, leaf)
             for name, leaf in params.items()
         }
-    model = FilterGenerator(KNOTS, 0 if only else WIDTH)
+    model = FilterGenerator(KNOTS, 0 if only else WIDTH, local_gains=True)
     return np.asarray(model.apply({"params": params}, image, style, jnp.zeros_like(style)))
 
 
@@ -99,7 +106,9 @@ def test_the_same_style_at_both_ends_changes_nothing(params):
     image, style = noise(), jax.random.normal(jax.random.key(1), (1, STYLE))
     # Below the floor there is something to give back, and the cut takes it again.
     image = jnp.maximum(image - 0.95, -1)
-    made = FilterGenerator(KNOTS, WIDTH).apply({"params": params}, image, style, style)
+    made = FilterGenerator(KNOTS, WIDTH, local_gains=True).apply(
+        {"params": params}, image, style, style
+    )
     np.testing.assert_array_equal(made, image)
 
 
@@ -112,6 +121,34 @@ def test_only_what_lies_on_the_floor_is_given_back(params):
     twice = Residual(WIDTH).apply({"params": params["residual"]}, image, jnp.full((1, STYLE), 2.0))
     np.testing.assert_allclose(twice[1], 2 * correction, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(twice[0], cut)
+
+
+def test_local_gains_against_literal_ones():
+    random = np.random.default_rng(0)
+    image = random.normal(0, 0.05, (2, 40, 33)) * random.uniform(0, 2, (2, 1, 33))
+    style = random.normal(size=(2, STYLE))
+    kernels = 0.05 * random.normal(size=(3, STYLE, 9))
+    variables = {f"band_{n}": {"kernel": kernel} for n, kernel in enumerate(kernels)}
+    found = LocalGains().apply({"params": variables}, image[..., None], style)
+    low, expected = image, np.zeros_like(image)
+    for dilation, kernel in zip((1, 2, 4), kernels, strict=True):
+        smooth = blurred(low, dilation)
+        band, low = low - smooth, smooth
+        around = blurred(blurred(np.abs(band), dilation), 2 * dilation)
+        activity = np.log2(around + 2.0**-12)
+        for n in range(2):
+            log_gain = np.interp(activity[n], np.arange(-10, -1), 5 * style[n] @ kernel)
+            expected[n] += np.expm1(log_gain) * band[n]
+    assert np.abs(expected).max() > 0.05
+    np.testing.assert_allclose(found[..., 0], expected, atol=2e-5)
+
+
+def blurred(images, dilation):
+    weights = np.zeros(2 * dilation + 1)
+    weights[[0, dilation, -1]] = 0.25, 0.5, 0.25
+    for axis in (1, 2):
+        images = scipy.ndimage.correlate1d(images, weights, axis, mode="nearest")
+    return images
 
 
 def test_what_is_constant_is_only_shifted(params):
@@ -128,7 +165,9 @@ def test_nothing_falls_below_the_floor(params):
 def test_gradients_are_finite(params):
     def total(params, style):
         image = jnp.maximum(noise() - 0.9, -1)
-        made = FilterGenerator(KNOTS, WIDTH).apply({"params": params}, image, style, 0 * style)
+        made = FilterGenerator(KNOTS, WIDTH, local_gains=True).apply(
+            {"params": params}, image, style, 0 * style
+        )
         return jnp.square(made).sum()
 
     for gradient in jax.tree.leaves(jax.jit(jax.grad(total, (0, 1)))(params, jnp.ones((1, STYLE)))):

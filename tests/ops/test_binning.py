@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from literal import CASES, literal_weights, name_of
 
-from jaxharmo.ops.binning import Binning, by_level, soft_histogram, weights
+from jaxharmo.ops.binning import by_level, soft_histogram, weights
 
 
 @pytest.mark.parametrize("binning", CASES, ids=name_of)
@@ -23,7 +23,7 @@ def test_values_beyond_the_range_count_as_its_ends(binning):
     np.testing.assert_array_equal(found, ends)
 
 
-LEVELS = Binning(kind="linear", levels=7, value_range=(-1.0, 1.0), sigma=0.0, normalised=True)
+LEVELS = linear_binning(7, (-1.0, 1.0))
 
 
 def test_shares_and_values_by_level_are_sums_of_weights():

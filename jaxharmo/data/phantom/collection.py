@@ -79,7 +79,9 @@ def make_phantom(
         manifest = read_manifest(directory)
         if manifest.provenance == provenance:
             return manifest
-        raise InputError(f"{directory}: holds another data set; name a new folder")
+        raise InputError(
+            f"{directory}: made with other options; give those again, or name a new folder"
+        )
     make_folder(directory)
     if {entry.name for entry in directory.iterdir()} - set(SPLITS):
         raise InputError(f"{directory}: not empty and no phantom; name a new folder")

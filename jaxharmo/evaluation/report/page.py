@@ -76,14 +76,18 @@ def _viewer(summary: dict, pair: PairResult, window: Sequence[float], store: Sli
 
 def _facts(metrics: dict) -> str:
     domains = "; ".join(
-        f"{html.escape(domain['name'])}: {domain['slices']} slices of {domain['patients']} "
-        f"patient{'s' if domain['patients'] != 1 else ''}"
+        f"{html.escape(domain['name'])}: {_count(domain['slices'], 'slice')} of "
+        f"{_count(domain['patients'], 'patient')}"
         for domain in metrics["domains"]
     )
     return (
         f"Split <b>{html.escape(metrics['split'])}</b>; baselines fitted and references drawn on "
         f"<b>{html.escape(metrics['fitted_on'])}</b>. {domains}."
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _reading(metrics: dict) -> str:
@@ -114,7 +118,7 @@ def _pair(
     whose = summary["patients"]
     return f"""<details{" open" if opened else ""}>
 <summary>{tables.title(summary)}</summary>
-<p>{summary["slices"]} slices translated, {summary["paired"]} of them paired. Patients: source
+<p>{_count(summary["slices"], "slice")} translated, {summary["paired"]} of them paired. Patients: source
 {whose["source"]}, target {whose["target"]}, in both {whose["shared"]}.</p>
 {"" if opened else _viewer(summary, pair, window, store)}
 {"" if opened else pictures.patch_strip(pair.example, titles)}
@@ -218,7 +222,9 @@ def _moved(pair: PairResult) -> str:
 
 def _texture(pair: PairResult, titles: dict[str, str]) -> str:
     target = pair.target_profiles
-    grid = 100 * (pair.profiles[AFTER]["glcm"] / target["glcm"] - 1)
+    # A plain image has no contrast.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        grid = 100 * (pair.profiles[AFTER]["glcm"] / target["glcm"] - 1)
     distances, angles = ("1", "2–3", "4–5", "6–7"), ("0°", "45°", "90°", "135°")
     found = [
         plots.grid_plot(

@@ -1,0 +1,180 @@
+"""Tables of the ablation, in Markdown: means over seeds, and comparisons paired by seed.
+
+python docs/ablation/tables.py RESULTS.csv
+"""
+
+import csv
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+Row = Mapping[str, str]
+Measure = Callable[[Row], float]
+
+MEASURES: Mapping[str, tuple[str, Measure, str]] = {
+    "RMSE reduced, %": (
+        "pairs",
+        lambda r: 100 * (1 - float(r["rmse"]) / float(r["rmse_before"])),
+        ".1f",
+    ),
+    "RMSE, HU": ("phantom", lambda r: float(r["rmse"]), ".2f"),
+    "power gap, dB": ("phantom", lambda r: float(r["power_gap"]), ".2f"),
+}
+"""By title: the data, the figure of a row, and its format. Means over directions."""
+SPLITS = ("validation", "test")
+BASE = {
+    "texture": "changes",
+    "aggregation": "noise",
+    "adversary": "0.0",
+    "residual": "8",
+    "spectrum": "0.0",
+}
+FACTORIAL = {"aggregation": "noise", "spectrum": "0.0"}
+
+
+class Comparison(NamedTuple):
+    """One level of a factor against another, everything else alike."""
+
+    title: str
+    factor: str
+    level: str
+    against: str
+    fixed: Mapping[str, str]
+
+
+COMPARISONS = (
+    Comparison("texture loss on changes, instead of none", "texture", "changes", "off", FACTORIAL),
+    Comparison(
+        "texture loss on changes, instead of cycle", "texture", "changes", "cycle", FACTORIAL
+    ),
+    Comparison("texture loss on cycle, instead of none", "texture", "cycle", "off", FACTORIAL),
+    *(
+        Comparison(
+            f"adversary, texture loss {texture}",
+            "adversary",
+            "0.1",
+            "0.0",
+            FACTORIAL | {"texture": texture},
+        )
+        for texture in ("changes", "cycle", "off")
+    ),
+    Comparison(
+        "residual network, texture loss changes",
+        "residual",
+        "8",
+        "0",
+        FACTORIAL | {"texture": "changes"},
+    ),
+    *(
+        Comparison(f"aggregation by {name}, instead of noise", "aggregation", name, "noise", BASE)
+        for name in ("mean", "max", "separation", "attention")
+    ),
+    Comparison("spectrum loss beside texture", "spectrum", "1.0", "0.0", BASE),
+    Comparison(
+        "texture loss beside spectrum", "texture", "changes", "off", BASE | {"spectrum": "1.0"}
+    ),
+)
+
+
+def figures(rows: Iterable[Row], measure: Measure, fields: Sequence[str]) -> dict[tuple, float]:
+    """The mean over directions of every run, by its fields."""
+    found = defaultdict(list)
+    for row in rows:
+        found[tuple(row[field] for field in fields)].append(measure(row))
+    return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def by_seed(rows: Sequence[Row], measure: Measure, chosen: Mapping[str, str]) -> dict[str, float]:
+    """The mean over all runs of ``chosen``, by seed."""
+    kept = [row for row in rows if all(row[name] == value for name, value in chosen.items())]
+    return {seed: value for (seed,), value in figures(kept, measure, ["seed"]).items()}
+
+
+def table_of_means(rows: Sequence[Row]) -> list[list[str]]:
+    """A row a variant: mean ± standard deviation over seeds, on both splits."""
+    titles = [
+        f"{data}: {title}, {split}" for title, (data, *_) in MEASURES.items() for split in SPLITS
+    ]
+    table = [[*BASE, *titles]]
+    for levels in dict.fromkeys(tuple(row[name] for name in BASE) for row in rows):
+        variant = dict(zip(BASE, levels, strict=True))
+        cells = []
+        for data, measure, form in MEASURES.values():
+            for split in SPLITS:
+                found = by_seed(rows, measure, variant | {"data": data, "split": split})
+                values = list(found.values())
+                spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
+                cells.append(f"{np.mean(values):{form}} ± {spread:{form}}" if values else "–")
+        table.append([*levels, *cells])
+    return table
+
+
+def table_of_comparisons(rows: Sequence[Row], split: str) -> list[list[str]]:
+    """A row a comparison: mean difference with its 95 % interval, and p after Holm."""
+    table = [["change", *(f"{data}: {title}" for title, (data, *_) in MEASURES.items())]]
+    differences = {
+        (each.title, title): _difference(rows, each, measure, {"data": data, "split": split})
+        for each in COMPARISONS
+        for title, (data, measure, _) in MEASURES.items()
+    }
+    tested = {key: d for key, d in differences.items() if len(d) > 1}
+    p = dict(
+        zip(tested, _holm([stats.ttest_1samp(d, 0).pvalue for d in tested.values()]), strict=True)
+    )
+    for each in COMPARISONS:
+        cells = []
+        for title, (_, _, form) in MEASURES.items():
+            d = tested.get((each.title, title))
+            if d is None:
+                cells.append("–")
+                continue
+            half = stats.t.ppf(0.975, len(d) - 1) * stats.sem(d)
+            cells.append(f"{np.mean(d):+{form}} ± {half:{form}} ({_p(p[each.title, title])})")
+        table.append([each.title, *cells])
+    return table
+
+
+def _difference(
+    rows: Sequence[Row], each: Comparison, measure: Measure, where: Mapping[str, str]
+) -> np.ndarray:
+    fixed = {name: value for name, value in each.fixed.items() if name != each.factor} | where
+    ours, theirs = (
+        by_seed(rows, measure, fixed | {each.factor: level}) for level in (each.level, each.against)
+    )
+    return np.array([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())])
+
+
+def _holm(p: Sequence[float]) -> list[float]:
+    """Holm's correction for many tests (Scandinavian Journal of Statistics 6, 1979)."""
+    order = np.argsort(p)
+    stepped = np.asarray(p)[order] * np.arange(len(p), 0, -1)
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1)
+    return corrected.tolist()
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _markdown(table: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in table]
+    return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]])
+
+
+def main() -> None:
+    """Print all tables of the file that is named."""
+    with Path(sys.argv[1]).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    print(_markdown(table_of_means(rows)))
+    for split in SPLITS:
+        print(f"\n{split}\n\n{_markdown(table_of_comparisons(rows, split))}")
+
+
+if __name__ == "__main__":
+    main()
