@@ -12,6 +12,8 @@ import kernel_pairs
 
 from jaxharmo.config import Config, FilterGenerator
 
+STEPS = 600
+
 
 def get_config() -> Config:
     """The config; all domains of the data."""
@@ -21,4 +23,6 @@ def get_config() -> Config:
         data=dataclasses.replace(config.data, domains=()),
         model=dataclasses.replace(config.model, generator=FilterGenerator(local_gains=True)),
         loss=dataclasses.replace(config.loss, activity=1.0),
+        optim=dataclasses.replace(config.optim, cosine_steps=STEPS, ema=0.98),
+        train=dataclasses.replace(config.train, steps=STEPS, batch_size=4),
     )
