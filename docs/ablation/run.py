@@ -79,8 +79,8 @@ class Variant:
 
 FACTORIAL = tuple(
     Variant(texture=texture, adversary=adversary, residual=residual)
-    for residual, texture, adversary in itertools.product(
-        (8, 0), ("changes", "cycle", "off"), (0.0, 0.1)
+    for residual, adversary, texture in itertools.product(
+        (8, 0), (0.0, 0.1), ("changes", "cycle", "off")
     )
 )
 VARIANTS = (
