@@ -88,6 +88,7 @@ VARIANTS = (
     Variant(spectrum=1.0),
     Variant(texture="off", spectrum=1.0),
     *FACTORIAL,
+    Variant(aggregation="max", spectrum=1.0),
 )
 
 

@@ -74,6 +74,13 @@ COMPARISONS = (
         Comparison(f"aggregation by {name}, instead of noise", "aggregation", name, "noise", BASE)
         for name in ("mean", "max", "separation", "attention")
     ),
+    Comparison(
+        "aggregation by max, instead of noise, beside spectrum",
+        "aggregation",
+        "max",
+        "noise",
+        BASE | {"spectrum": "1.0"},
+    ),
     Comparison("spectrum loss beside texture", "spectrum", "1.0", "0.0", BASE),
     Comparison(
         "texture loss beside spectrum", "texture", "changes", "off", BASE | {"spectrum": "1.0"}

@@ -44,8 +44,8 @@ class FilterGenerator(nn.Module):
     knots are learned because each acts on frequencies of its own.
 
     Levels shift by an offset that is linear in the style and in the tissue of a pixel: its
-    membership in 12 levels of intensity after a blur of about 3 pixels. Then gains that depend on
-    the activity around a pixel (``LocalGains``). The residual network
+    membership in 12 levels of intensity after a blur of about 3 pixels. With ``local_gains``, gains
+    that depend on the activity around a pixel follow (``LocalGains``). The residual network
     (``Residual``) restores what the floor of the scale has cut off, before the filters, and adds a
     correction to the result. The output is clipped at -1, as scanners clip at the floor of their
     scale.
