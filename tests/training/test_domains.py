@@ -13,7 +13,7 @@ CONFIG = replace(
     TINY,
     data={"domains": ("a", "b"), "crop": 64},
     texture={"compare": "changes", "aggregation": "mean", "normalization": "relative"},
-    loss={"texture": 1.0, "spectrum": 1.0, "histogram": 1.0},
+    loss={"texture": 1.0, "spectrum": 1.0, "histogram": 1.0, "activity": 1.0},
 )
 
 
@@ -46,5 +46,7 @@ def test_shapes_are_those_that_the_step_is_compiled_for():
 
 
 def test_without_change_losses_no_crop_is_read():
-    config = replace(CONFIG, loss={"texture": 0.0, "spectrum": 0.0, "histogram": 0.0})
+    config = replace(
+        CONFIG, loss={"texture": 0.0, "spectrum": 0.0, "histogram": 0.0, "activity": 0.0}
+    )
     assert describe_domains(config, lambda domain: 1 / 0) == {}

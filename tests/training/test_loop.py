@@ -98,6 +98,12 @@ def test_a_finished_run_is_left_alone(uninterrupted):
     assert weights(uninterrupted) == before
 
 
+def test_fewer_steps_than_a_run_has_are_reported(uninterrupted, capsys):
+    assert train(uninterrupted, 2) == 4
+    assert "--train.steps 2 is less than the run has" in capsys.readouterr().err
+    assert train(uninterrupted, 4) == 4
+
+
 def test_metrics_damaged_by_a_crash_are_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1}\n\0\0\n{"step": 2}\n{"step": 3}\n{"st')
