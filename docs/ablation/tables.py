@@ -96,29 +96,26 @@ def figures(rows: Iterable[Row], measure: Measure, fields: Sequence[str]) -> dic
     return {key: float(np.mean(values)) for key, values in found.items()}
 
 
-def by_seed(rows: Sequence[Row], measure: Measure, chosen: Mapping[str, str]) -> dict[str, float]:
-    """The mean over all runs of ``chosen``, by seed."""
-    kept = [row for row in rows if all(row[name] == value for name, value in chosen.items())]
-    return {seed: value for (seed,), value in figures(kept, measure, ["seed"]).items()}
+def _where(rows: Sequence[Row], chosen: Mapping[str, str]) -> list[Row]:
+    return [row for row in rows if all(row[name] == value for name, value in chosen.items())]
 
 
-def table_of_means(rows: Sequence[Row]) -> list[list[str]]:
-    """A row a variant: mean ± standard deviation over seeds, on both splits."""
-    titles = [
-        f"{data}: {title}, {split}" for title, (data, *_) in MEASURES.items() for split in SPLITS
-    ]
-    table = [[*BASE, *titles]]
+def table_of_means(rows: Sequence[Row], split: str) -> list[list[str]]:
+    """A row a variant: mean ± standard deviation over seeds."""
+    table = [[*BASE, *(f"{data}: {title}" for title, (data, *_) in MEASURES.items())]]
     for levels in dict.fromkeys(tuple(row[name] for name in BASE) for row in rows):
         variant = dict(zip(BASE, levels, strict=True))
         cells = []
         for data, measure, form in MEASURES.values():
-            for split in SPLITS:
-                found = by_seed(rows, measure, variant | {"data": data, "split": split})
-                values = list(found.values())
-                spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
-                cells.append(f"{np.mean(values):{form}} ± {spread:{form}}" if values else "–")
+            found = _where(rows, variant | {"data": data, "split": split})
+            values = list(figures(found, measure, ["seed"]).values())
+            cells.append(f"{np.mean(values):{form}} ± {_spread(values):{form}}" if values else "–")
         table.append([*levels, *cells])
     return table
+
+
+def _spread(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def table_of_comparisons(rows: Sequence[Row], split: str) -> list[list[str]]:
@@ -149,11 +146,18 @@ def table_of_comparisons(rows: Sequence[Row], split: str) -> list[list[str]]:
 def _difference(
     rows: Sequence[Row], each: Comparison, measure: Measure, where: Mapping[str, str]
 ) -> np.ndarray:
+    """By seed, the mean over all variants that both levels were trained in."""
     fixed = {name: value for name, value in each.fixed.items() if name != each.factor} | where
+    others = [name for name in BASE if name != each.factor]
     ours, theirs = (
-        by_seed(rows, measure, fixed | {each.factor: level}) for level in (each.level, each.against)
+        figures(_where(rows, fixed | {each.factor: level}), measure, ["seed", *others])
+        for level in (each.level, each.against)
     )
-    return np.array([ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())])
+    by_seed = defaultdict(list)
+    for seed, *rest in sorted(ours.keys() & theirs.keys()):
+        by_seed[seed].append(ours[seed, *rest] - theirs[seed, *rest])
+    complete = max(map(len, by_seed.values()), default=0)
+    return np.array([np.mean(found) for found in by_seed.values() if len(found) == complete])
 
 
 def _holm(p: Sequence[float]) -> list[float]:
@@ -178,9 +182,9 @@ def main() -> None:
     """Print all tables of the file that is named."""
     with Path(sys.argv[1]).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    print(_markdown(table_of_means(rows)))
     for split in SPLITS:
-        print(f"\n{split}\n\n{_markdown(table_of_comparisons(rows, split))}")
+        for table in (table_of_means(rows, split), table_of_comparisons(rows, split)):
+            print(f"{split}\n\n{_markdown(table)}\n")
 
 
 if __name__ == "__main__":
