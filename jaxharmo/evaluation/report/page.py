@@ -118,8 +118,8 @@ def _pair(
     whose = summary["patients"]
     return f"""<details{" open" if opened else ""}>
 <summary>{tables.title(summary)}</summary>
-<p>{_count(summary["slices"], "slice")} translated, {summary["paired"]} of them paired. Patients: source
-{whose["source"]}, target {whose["target"]}, in both {whose["shared"]}.</p>
+<p>{_count(summary["slices"], "slice")} translated, {summary["paired"]} of them paired. Patients:
+source {whose["source"]}, target {whose["target"]}, in both {whose["shared"]}.</p>
 {"" if opened else _viewer(summary, pair, window, store)}
 {"" if opened else pictures.patch_strip(pair.example, titles)}
 {"" if opened else pictures.edge_strip(pair.example)}
