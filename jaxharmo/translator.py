@@ -20,7 +20,7 @@ from jaxharmo.config import Config, EvalConfig, check
 from jaxharmo.data.crops import body_crops
 from jaxharmo.errors import InputError
 from jaxharmo.models.networks import AVERAGED, Networks, Params, build, init
-from jaxharmo.ops.intensity import Window, normalize
+from jaxharmo.ops.intensity import CT_FLOOR, Window, hand_over, normalize
 from jaxharmo.saved_config import read_config
 
 Precision = Literal["float32", "bfloat16"]
@@ -28,10 +28,6 @@ Style = Float[np.ndarray, "s"]
 Steering = Float[np.ndarray, "2 s"]
 """The style to reach, and the style to start from."""
 
-CT_FLOOR = -1024.0
-"""HU at which the scale of a CT begins; what lies below is padding."""
-HANDOVER = 50.0
-"""Width of the range inside the window, HU, over which a translation gives way to its source."""
 _STYLE_SAMPLES = 256
 _CROPS = 16
 
@@ -265,22 +261,4 @@ def _translate(
     to, of = (jnp.broadcast_to(style, (hu.shape[0], *style.shape)) for style in steering)
     made = networks.translate({"generator": generator}, image, to, of)[:, :height, :width, 0]
     translated = (made + 1) * ((window[1] - window[0]) / 2) + window[0]
-    return _hand_over(hu, jnp.maximum(translated, CT_FLOOR), window)
-
-
-def _hand_over(
-    hu: Float[Array, "n h w"], translated: Float[Array, "n h w"], window: Window
-) -> Float[Array, "n h w"]:
-    """The translation inside ``window``, the source outside, and a blend towards the ends."""
-    low, high = window
-    weight = _smoothstep((high - hu) / HANDOVER)
-    if low > CT_FLOOR:
-        weight *= _smoothstep((hu - low) / HANDOVER)
-    blended = hu + weight * (translated - hu)
-    return jnp.where((hu < low) | (hu > high), hu, blended)
-
-
-def _smoothstep(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """0 below 0, 1 above 1, 3x² - 2x³ between."""
-    x = jnp.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
+    return hand_over(hu, jnp.maximum(translated, CT_FLOOR), window)

@@ -23,6 +23,7 @@ def random_weights(config, seed=0, last=1.0):
         # Gains are exponentials of 40 times what comes out.
         finals = [generator[name] for name in ("gain", "offset")]
         finals += [generator.get("residual", {}).get("correction", {})]
+        finals += generator.get("local", {}).values()
         last /= 100
     else:
         finals = [layer for layer in generator.values() if layer.get("bias", np.ones(2)).size == 1]

@@ -7,8 +7,8 @@ from small import SMALL, STEERED, replace
 from jaxharmo.data.crops import body_crops
 from jaxharmo.errors import InputError
 from jaxharmo.models.networks import build
-from jaxharmo.ops.intensity import normalize
-from jaxharmo.translator import CT_FLOOR, HANDOVER, Translator, _hand_over
+from jaxharmo.ops.intensity import CT_FLOOR, HANDOVER, hand_over, normalize
+from jaxharmo.translator import Translator
 
 
 def make(**model):
@@ -58,7 +58,7 @@ def far(x):
 def test_the_hand_over_is_smooth(window):
     ramp = np.arange(-1100, 500, dtype=np.float32)[None, None]
     low, high = window
-    change = np.asarray(_hand_over(ramp, far(ramp), window) - ramp)[0, 0]
+    change = np.asarray(hand_over(ramp, far(ramp), window) - ramp)[0, 0]
     outside = (ramp[0, 0] < low) | (ramp[0, 0] > high)
     np.testing.assert_array_equal(change[outside], 0)
     whole = (ramp[0, 0] > low + HANDOVER) & (ramp[0, 0] < high - HANDOVER)

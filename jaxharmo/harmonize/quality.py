@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from jaxharmo.harmonize.textures import FAR, Texture, Textures, deep, robust_sd, texture
+from jaxharmo.ops.intensity import CT_FLOOR
 from jaxharmo.ops.tissue import SOFT_TISSUE, Image, Mask, segment
-from jaxharmo.translator import CT_FLOOR
 
 SLICES = 8
 """Slices of a series, evenly spread, in which tissue is segmented; the rest is only averaged."""
