@@ -65,7 +65,7 @@ def test_made_once(phantom):
     stamp = (phantom / "dataset.json").stat().st_mtime_ns
     make_phantom(phantom, CONFIG)
     assert (phantom / "dataset.json").stat().st_mtime_ns == stamp
-    with pytest.raises(InputError, match="another data set"):
+    with pytest.raises(InputError, match="made with other options"):
         make_phantom(phantom, PhantomConfig(patients=5, slices=1, size=96))
 
 
