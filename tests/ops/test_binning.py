@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from literal import CASES, literal_weights, name_of
 
-from jaxharmo.ops.binning import by_level, soft_histogram, weights
+from jaxharmo.ops.binning import by_level, linear_binning, soft_histogram, weights
 
 
 @pytest.mark.parametrize("binning", CASES, ids=name_of)
