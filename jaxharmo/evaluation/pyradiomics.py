@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -27,9 +27,10 @@ def pyradiomics_features(
     """Features of slices (HU) in their masks, by pyradiomics name; pixels count as 1 mm wide.
 
     Processes are started once and kept. They import the program's main module, which therefore
-    must not start anything on import.
+    must not start anything on import. A worker of an evaluation may not start processes, and has a
+    core of its own: there, slices are measured one by one.
     """
-    if len(crops) < _FEW or _cores() == 1:
+    if len(crops) < _FEW or _cores() == 1 or current_process().daemon:
         return [_features(crop, bin_width) for crop in crops]
     return list(_processes().map(_features, crops, repeat(bin_width), chunksize=_CHUNK))
 

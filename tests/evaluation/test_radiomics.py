@@ -1,3 +1,5 @@
+import multiprocessing
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -42,6 +44,24 @@ def test_processes_give_what_one_process_gives():
     for number in (0, 4):
         (alone,) = radiomic_features([slices[number]], [masks[number]], 25.0, "pyradiomics")
         assert spread[number] == alone
+
+
+def in_a_worker(connection):
+    slices, masks = zip(*(slice_and_mask(seed, 40) for seed in range(5)), strict=True)
+    connection.send(radiomic_features(slices, masks, 25.0, "pyradiomics"))
+
+
+def test_a_worker_of_an_evaluation_measures_without_processes():
+    """A daemonic process may not start others."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    worker = context.Process(target=in_a_worker, args=(theirs,), daemon=True)
+    worker.start()
+    theirs.close()
+    found = ours.recv()
+    worker.join()
+    slices, masks = zip(*(slice_and_mask(seed, 40) for seed in range(5)), strict=True)
+    assert found == radiomic_features(slices, masks, 25.0, "pyradiomics")
 
 
 def test_flat_region_agrees_with_pyradiomics():
