@@ -100,13 +100,14 @@ class Direction:
     target: str
     slices: np.ndarray
     truth: np.ndarray
+    """Clipped to ``WINDOW``."""
     lung: np.ndarray
     spacing: tuple[float, float]
 
     def measure(self, made: np.ndarray) -> dict[str, float]:
         """RMSE, HU; gap of the radial power, dB; gap of the GLCM grids in the lung."""
-        made, before, truth = (np.clip(x, *WINDOW) for x in (made, self.slices, self.truth))
-        error = lambda x: float(np.mean(np.sqrt(np.mean((x - truth) ** 2, (1, 2)))))  # noqa: E731
+        made, before = (np.clip(x, *WINDOW) for x in (made, self.slices))
+        error = lambda x: float(np.mean(np.sqrt(np.mean((x - self.truth) ** 2, (1, 2)))))  # noqa: E731
         return {
             "rmse_before": error(before),
             "rmse": error(made),
@@ -116,11 +117,11 @@ class Direction:
 
     @cached_property
     def _truth_power(self) -> Spectrum:
-        return self._power(np.clip(self.truth, *WINDOW))
+        return self._power(self.truth)
 
     @cached_property
     def _truth_grids(self) -> np.ndarray:
-        return glcm_grids(np.clip(self.truth, *WINDOW), self.lung, WINDOW)
+        return glcm_grids(self.truth, self.lung, WINDOW)
 
     def _power(self, slices: np.ndarray) -> Spectrum:
         powers = [radial_power(hu, self.spacing).power for hu in slices]
@@ -140,7 +141,7 @@ def directions(shards: Path, split: str, names: tuple[str, ...]) -> list[Directi
         if pairs:
             slices = np.stack([source.pixels(n) for n, _ in pairs])
             lung = np.stack([segment(np.clip(hu, *WINDOW)).core for hu in slices])
-            truth = np.stack([target.pixels(n) for _, n in pairs])
+            truth = np.clip(np.stack([target.pixels(n) for _, n in pairs]), *WINDOW)
             spacing = source.headers[0].spacing
             found.append(Direction(source.name, target.name, slices, truth, lung, spacing))
     return found

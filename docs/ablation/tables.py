@@ -126,19 +126,18 @@ def table_of_comparisons(rows: Sequence[Row], split: str) -> list[list[str]]:
         for each in COMPARISONS
         for title, (data, measure, _) in MEASURES.items()
     }
-    tested = {key: d for key, d in differences.items() if len(d) > 1}
-    p = dict(
-        zip(tested, _holm([stats.ttest_1samp(d, 0).pvalue for d in tested.values()]), strict=True)
-    )
+    tests = {key: stats.ttest_1samp(d, 0) for key, d in differences.items() if len(d) > 1}
+    p = dict(zip(tests, _holm([test.pvalue for test in tests.values()]), strict=True))
     for each in COMPARISONS:
         cells = []
         for title, (_, _, form) in MEASURES.items():
-            d = tested.get((each.title, title))
-            if d is None:
+            key = (each.title, title)
+            if key not in tests:
                 cells.append("–")
                 continue
-            half = stats.t.ppf(0.975, len(d) - 1) * stats.sem(d)
-            cells.append(f"{np.mean(d):+{form}} ± {half:{form}} ({_p(p[each.title, title])})")
+            low, high = tests[key].confidence_interval(0.95)
+            mean, half = (high + low) / 2, (high - low) / 2
+            cells.append(f"{mean:+{form}} ± {half:{form}} ({_p(p[key])})")
         table.append([each.title, *cells])
     return table
 

@@ -9,8 +9,7 @@ from jaxtyping import Array, Float
 from jaxharmo.config import Config
 from jaxharmo.losses.changes import Descriptor
 from jaxharmo.losses.texture import central
-from jaxharmo.ops.activity import BANDS as _ACTIVE_BANDS
-from jaxharmo.ops.activity import RANGE, active_bands
+from jaxharmo.ops.activity import ACTIVE_BANDS, RANGE, active_bands
 from jaxharmo.ops.binning import linear_binning, soft_histogram
 from jaxharmo.ops.blur import binomial_blur
 from jaxharmo.ops.glcm import glcm_features
@@ -84,7 +83,7 @@ def activity(_: Config) -> Descriptor:
         shares = [soft_histogram(band.activity, _THIRDS) for band in active_bands(images)]
         return jnp.concatenate(shares, axis=1)
 
-    return Descriptor(describe, _ACTIVE_BANDS * _THIRDS.levels, "sum", shares=True)
+    return Descriptor(describe, ACTIVE_BANDS * _THIRDS.levels, "sum", shares=True)
 
 
 DESCRIPTORS: Mapping[str, Callable[[Config], Descriptor]] = {

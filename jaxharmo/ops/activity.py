@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from jaxharmo.ops.blur import binomial_blur
 from jaxharmo.ops.pyramid import detail
 
-BANDS = 3
+ACTIVE_BANDS = 3
 RANGE = (-10, -2)
 """Of the logarithms that occur: with a window of 2,500 HU, 1 to 310 HU."""
 _LEAST = 2.0**-12
@@ -29,12 +29,12 @@ class Band(NamedTuple):
 
 
 def active_bands(images: Float[Array, "b h w 1"]) -> list[Band]:
-    """The finest ``BANDS`` bands of images in [-1, 1] (``pyramid.detail``).
+    """The finest ``ACTIVE_BANDS`` bands of images in [-1, 1] (``pyramid.detail``).
 
     The modulus of band n is averaged by binomial blurs of dilation 2^n and 2^(n + 1).
     """
     found = []
-    for number, band in enumerate(detail(images, BANDS)):
+    for number, band in enumerate(detail(images, ACTIVE_BANDS)):
         around = reduce(binomial_blur, (2**number, 2 ** (number + 1)), jnp.abs(band))
         found.append(Band(band, jnp.log2(around[..., 0] + _LEAST)))
     return found

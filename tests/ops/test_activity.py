@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxharmo.ops.activity import BANDS, active_bands
+from jaxharmo.ops.activity import ACTIVE_BANDS, active_bands
 from jaxharmo.ops.blur import binomial_blur
 
 
@@ -14,7 +14,7 @@ def test_the_bands_and_what_is_left_are_the_image():
     for dilation in (1, 2, 4):
         left = binomial_blur(left, dilation)
     bands = active_bands(image)
-    assert len(bands) == BANDS
+    assert len(bands) == ACTIVE_BANDS
     np.testing.assert_allclose(sum(band.detail for band in bands) + left, image, atol=1e-6)
 
 
