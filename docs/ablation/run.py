@@ -169,8 +169,8 @@ class Runs:
             )
         )
 
-    def __call__(self, seed: int) -> Iterator[dict]:
-        """Train, then measure the averaged weights on both splits, between mean styles."""
+    def train(self, seed: int) -> Translator:
+        """The averaged weights at the end."""
         config, train = self._config, self._config.train
         seeded = dataclasses.replace(config, train=dataclasses.replace(train, seed=seed))
         state = init_state(self._program.networks, self._program.optimizers, seeded)
@@ -181,7 +181,11 @@ class Runs:
         )
         for batch in itertools.islice(batches, train.steps):
             state, _ = self._step(state, runtime.to_global(self._mesh, batch))
-        translator = Translator(config, state.ema, train.steps)
+        return Translator(config, jax.device_get(state.ema), train.steps)
+
+    def __call__(self, seed: int) -> Iterator[dict]:
+        """Train, then measure on both splits, between mean styles."""
+        translator = self.train(seed)
         for split in SPLITS:
             for each in directions(self._shards, split, translator.domains):
                 made = translator(each.slices, each.target, each.source)
