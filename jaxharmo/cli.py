@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "benchmark": ("benchmark", "Benchmark"),
     "harmonize": ("harmonize", "Harmonize"),
     "view": ("view", "View"),
+    "extend": ("extend", "Extend"),
     "export": ("export", "Export"),
     "models": ("models", "Models"),
     "domains-of": ("domains_of", "DomainsOf"),

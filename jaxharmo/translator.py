@@ -51,7 +51,7 @@ class Translator:
         self.config = config
         self.step = step
         self.domains = config.data.domains
-        self.precision = precision
+        self.precision: Precision = precision
         self._params = params
         # Needed for the source at every batch.
         self._means: dict[str, Style] = {}

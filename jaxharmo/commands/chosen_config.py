@@ -18,7 +18,7 @@ class ChosenConfig:
 
     config: str = DEMO
     """Name of a shipped config, or path of a Python file with get_config(), which is run; its
-    values are the defaults of the options."""
+    values are the defaults of the options (--config NAME --help shows them)."""
     print_config: bool = False
     """Print the config with all options applied, as JSON, and do nothing else."""
     settings: Annotated[Config, tyro.conf.arg(name="", prefix_name=False)] = Config()

@@ -19,13 +19,15 @@ from jaxharmo.saved_config import read_config
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Evaluate a checkpoint into RUN/eval/<step>/, or compare finished evaluations of runs.
+    """Evaluate a checkpoint into RUN/eval/<step>/.
 
-    Research use; not a medical device.
+    With --compare RUN RUN [RUN ...] instead of options: compare finished evaluations
+    (--compare --help). Research use; not a medical device.
     """
 
     workdir: Path
-    """Folder of the training run."""
+    """Folder of the training run; its settings are the defaults of the options (--workdir RUN
+    --help shows them)."""
     step: int | None = None
     """Checkpoint; the newest if not given."""
     split: Literal["train", "validation", "test"] | None = None

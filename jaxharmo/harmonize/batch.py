@@ -8,6 +8,7 @@ target's slug.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxharmo.data.manifest import unique_slugs
 from jaxharmo.data.prepare.headers import DERIVED, OURS, Skipped
@@ -79,6 +80,14 @@ def find_volumes(
         NiftiImage(path, path.relative_to(source).parent / stem(path), ours=ours) for path in images
     ]
     return sorted([*series, *volumes], key=lambda volume: volume.label)
+
+
+def find_volume(source: Path, **options: Any) -> DicomSeries | NiftiImage:
+    """The only one in ``source``; ``find_volumes`` has the options and errors."""
+    found = find_volumes(source, **options)
+    if len(found) > 1:
+        raise InputError(f"{source}: holds {len(found)} series; name a folder with one")
+    return found[0]
 
 
 def harmonize(

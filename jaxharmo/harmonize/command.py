@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jaxharmo.data.prepare.workers import Spread
 from jaxharmo.errors import InputError
-from jaxharmo.harmonize.batch import check_apart, find_volumes, run
+from jaxharmo.harmonize.batch import check_apart, find_volume, find_volumes, run
 from jaxharmo.harmonize.derivation import Method
 from jaxharmo.harmonize.harmonizer import Harmonizer
 from jaxharmo.harmonize.volume import Volume
@@ -104,16 +104,16 @@ def _targets(
         if len(set(choices.to)) < len(choices.to):
             raise InputError("--to: names a domain twice")
         return choices.to, None
-    found = find_volumes(choices.like, derived=choices.allow_derived, report=report)
-    if len(found) > 1:
-        raise InputError(f"{choices.like}: holds {len(found)} series; name a folder with one")
-    (like,) = found
+    like = find_volume(choices.like, derived=choices.allow_derived, report=report)
     known = like.origin in harmonizer.domains
     if choices.to and known and choices.to != (like.origin,):
         raise InputError(f"{choices.like}: is of the domain {like.origin}; leave --to out")
     (to, *others) = choices.to or (like.origin if known else "",)
     if others or not to:
-        raise InputError(f"{choices.like}: name the one domain that it belongs to with --to")
+        raise InputError(
+            f"{choices.like}: name the one domain that it belongs to with --to, or add its domain "
+            "to the model with 'jaxharmo extend'"
+        )
     harmonizer.translator.check_domain(to)
     return (to,), like
 

@@ -157,7 +157,7 @@ class Harmonizer:
         """How the command translates series into the domain ``to``."""
         label, slices = "mean", None
         if like is not None:
-            label, slices = f"like {like.fingerprint}", _reference(like)
+            label, slices = f"like {like.fingerprint}", reference_slices(like)
         elif seed is not None:
             label = f"seed {seed}"
         style = self.style(to, seed=seed, like=slices)
@@ -213,8 +213,8 @@ def _check_volume(volume: np.ndarray) -> None:
         )
 
 
-def _reference(volume: Volume) -> Float[np.ndarray, "z h w"]:
-    """Some slices of a reference, evenly spread, their padding as the network saw it."""
+def reference_slices(volume: Volume) -> Float[np.ndarray, "z h w"]:
+    """At most 64 slices of a volume, HU, evenly spread, their padding as the network saw it."""
     count = len(volume)
     numbers = np.unique(np.linspace(0, count - 1, _REFERENCE_SLICES).round().astype(int))
     slices = [volume.read(int(number))[1] for number in numbers]

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from jaxharmo.data.prepare.pixels import SCALE, body_box
 from jaxharmo.errors import InputError
 from jaxharmo.files import make_folder, write_text
-from jaxharmo.harmonize.batch import find_volumes
+from jaxharmo.harmonize.batch import find_volume
 from jaxharmo.harmonize.nifti import NiftiImage
 from jaxharmo.harmonize.series import DicomSeries
 from jaxharmo.pages.document import page
@@ -42,7 +42,9 @@ def view(
         raise InputError(f"--slices {slices}: must be 1 or more")
     if output.is_dir():
         raise InputError(f"{output}: a folder; name the page to write with --out PAGE.html")
-    first, second = (_only(path, report) for path in (series, result))
+    first, second = (
+        find_volume(path, derived=True, ours=True, report=report) for path in (series, result)
+    )
     pairs = _matched(first, second, series, result)
     picked = np.linspace(0, len(pairs) - 1, min(slices, len(pairs))).round().astype(int).tolist()
     images = [_read(first, second, pairs[index], series, result) for index in picked]
@@ -50,13 +52,6 @@ def view(
     make_folder(output.parent)
     write_text(output, content)
     return len(images)
-
-
-def _only(path: Path, report: Callable[[str], object]) -> Version:
-    found = find_volumes(path, derived=True, ours=True, report=report)
-    if len(found) > 1:
-        raise InputError(f"{path}: holds {len(found)} series; name a folder with one")
-    return found[0]
 
 
 def _matched(first: Version, second: Version, series: Path, result: Path) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ Cells = Float[Array, "b f"]
 
 _CHANGE_MEMORY = 0.8
 """Short, because the generator changes."""
-_LARGEST_GAP = 1.0
+LARGEST_GAP = 1.0
 _LEAST_COUNT = 1e-9
 _NOISE_MEMORY = 0.98
 _LEAST_NOISE = 1e-2
@@ -32,7 +32,7 @@ _LEAST_RECENT = 0.3
 """Below this count of changes of a pair, their mean is too old to compare with."""
 _LARGEST_SHARE = 0.999
 """Of rounding in the power of a cell."""
-_LEAST_SHARE = 0.005
+LEAST_SHARE = 0.005
 """Share of an image at a level, below which the level counts less."""
 
 
@@ -50,6 +50,15 @@ class Descriptor:
     and used only between kernels of one scanner: shares depend more on anatomy than on kernels."""
     rounding: float = -math.inf
     """Value of a cell, a logarithm, if an image had no power but that of rounding to whole HU."""
+
+    def rounding_gap(self, mean: Float[Array, "... f"]) -> Float[Array, "... f"]:
+        """How far a gap is off because a filter amplifies rounding errors of its source.
+
+        They are no part of how domains differ: if they are the share q of the source's power, the
+        gap is off by log(1 - q). ``mean`` is that of the source's cells.
+        """
+        share = jnp.minimum(jnp.exp(self.rounding - mean), _LARGEST_SHARE)
+        return jnp.log1p(-share)
 
 
 @jax.tree_util.register_dataclass
@@ -101,16 +110,15 @@ class Memory:
         """How the domains of each pair differ, m_t - m_s."""
         return self.mean[None] - self.mean[:, None]
 
-    def variance(self, same_scanner: Float[Array, "k k"], rounding: float) -> Float[Array, "k k f"]:
+    def variance(
+        self, same_scanner: Float[Array, "k k"], descriptor: Descriptor
+    ) -> Float[Array, "k k f"]:
         """Of the gap of each pair.
 
         Kernels of one scanner image the same patients. Two scanners do not, so anatomy adds to it.
-        A filter amplifies the rounding errors of its source, which are no part of how domains
-        differ: if they are the share q of the source's power, the gap is off by log(1 - q).
         """
-        share = jnp.minimum(jnp.exp(rounding - self.mean), _LARGEST_SHARE)
-        enlarged = jnp.square(jnp.log1p(-share))[:, None]
-        return self.change_noise + enlarged + (1 - same_scanner[..., None]) * self.anatomy
+        rounding = jnp.square(descriptor.rounding_gap(self.mean))[:, None]
+        return self.change_noise + rounding + (1 - same_scanner[..., None]) * self.anatomy
 
 
 @jax.tree_util.register_dataclass
@@ -226,12 +234,12 @@ def change_loss(
     mean = memory.mean
     gap = memory.mean_change - memory.wanted
     if descriptor.shares:
-        gap = gap / ((mean[None] + mean[:, None]) / 2 + _LEAST_SHARE) * same_scanner[..., None]
-    gap = jnp.clip(gap, -_LARGEST_GAP, _LARGEST_GAP)
+        gap = gap / ((mean[None] + mean[:, None]) / 2 + LEAST_SHARE) * same_scanner[..., None]
+    gap = jnp.clip(gap, -LARGEST_GAP, LARGEST_GAP)
     first, second = (jax.nn.one_hot(d, len(mean)) for d in (source_domain, target_domain))
     of_pairs = partial(_of_pairs, first, second)
     found = of_pairs(gap)
     cells = jnp.square(found) / 2 + found * (described - jax.lax.stop_gradient(described))
-    variance = memory.variance(same_scanner, descriptor.rounding)
+    variance = memory.variance(same_scanner, descriptor)
     gaps = Gaps(cells, of_pairs(variance), of_pairs(memory.wanted))
     return aggregate(gaps).mean(), jnp.sqrt(jnp.square(found).mean())

@@ -27,7 +27,7 @@ def measured_weights(changes: Changes, config: Config) -> CellWeights:
         descriptor = DESCRIPTORS[name](config)
         if descriptor.aggregation not in WEIGHTS:
             continue
-        variance = memory.variance(together, descriptor.rounding)
+        variance = memory.variance(together, descriptor)
         weights = _mean_weights(memory, variance, descriptor.aggregation)
         if np.any(weights):
             found[name] = np.asarray(weights) * weights.size

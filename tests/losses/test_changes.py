@@ -292,9 +292,9 @@ def test_cells_of_rounding_alone_have_no_weight():
     power = unit**2 / 12 * np.array([1e4, 4.0, 1.0, 0.5])
     mean = jnp.log(power)[None].repeat(2, 0)
     memory = Memory.start(mean, jnp.zeros_like(mean))
-    variance = memory.variance(SAME, TABLE["spectrum"].rounding)[0, 1]
+    variance = memory.variance(SAME, TABLE["spectrum"])[0, 1]
     np.testing.assert_allclose(variance[:2], np.log1p([-1e-4, -0.25]) ** 2, rtol=1e-3, atol=1e-7)
     weights = noise_weights(Gaps(jnp.zeros((1, 4)), variance[None], jnp.zeros((1, 4))))[0]
     assert weights[0] > 0.5
     assert weights[2:].max() < 0.001 * weights[0]
-    assert not np.any(memory.variance(SAME, TABLE["texture"].rounding))
+    assert not np.any(memory.variance(SAME, TABLE["texture"]))
