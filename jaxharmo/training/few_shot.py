@@ -8,8 +8,8 @@ average out. Four things keep them out of the filter:
 - Each reference crop is compared with the crop of the known domain that has the most similar
   shares of tissue.
 - A cell of a description counts by the inverse of its variance between crops.
-- The logarithms of the gains have a normal prior. Its mean is those of the model's domain that is
-  nearest to the references, its standard deviation that between the domains of the model.
+- The logarithms of the gains have a normal prior, around those of the model's domain that is
+  nearest to the references, with the standard deviation of the gains between all pairs of domains.
 - The lowest frequencies keep their gain, as kernels leave them nearly as they are, and levels are
   not shifted.
 """
@@ -191,11 +191,12 @@ def _fit(
 
     deviations: Rows = {name: jnp.zeros_like(scale) for name, scale in free.items()}
     steps = jnp.asarray(styles - styles[of])
-    value, slope = jax.jit(loss), jax.jit(jax.grad(loss))
-    nearest = min(steps, key=lambda step: float(value(deviations, step)))
+    descend = jax.jit(jax.value_and_grad(loss))
+    nearest = min(steps, key=lambda step: float(descend(deviations, step)[0]))
     optimizer = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, _STEPS), b2=0.99)
     state = optimizer.init(deviations)
     for _ in range(_STEPS):
-        updates, state = optimizer.update(slope(deviations, nearest), state)
+        _, slope = descend(deviations, nearest)
+        updates, state = optimizer.update(slope, state)
         deviations = optax.apply_updates(deviations, updates)  # pyright: ignore[reportAssignmentType]
     return rows_of(deviations, nearest)
