@@ -20,7 +20,7 @@ from jaxharmo.config import Config
 from jaxharmo.config_files import load_config
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.evaluation.slices import DomainSlices
-from jaxharmo.training.few_shot import REFERENCES, add_domain
+from jaxharmo.harmonize.few_shot import REFERENCES, add_domain
 from jaxharmo.translator import Translator
 
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 
 from jaxharmo.errors import InputError
+from jaxharmo.harmonize.few_shot import add_domain
 from jaxharmo.harmonize.harmonizer import Harmonizer, reference_slices
 from jaxharmo.harmonize.textures import Textures, describe
 from jaxharmo.harmonize.volume import Volume
-from jaxharmo.training.few_shot import add_domain
 from jaxharmo.translator import Translator
 
 _LARGEST_RATIO = 1.25

@@ -9,9 +9,9 @@ from small import SMALL, STEERED, replace
 import jaxharmo
 from jaxharmo import cli
 from jaxharmo.errors import InputError
+from jaxharmo.harmonize import few_shot
 from jaxharmo.harmonize.packaged import write_model
 from jaxharmo.harmonize.textures import DomainTexture, Textures
-from jaxharmo.training import few_shot
 from jaxharmo.translator import Translator
 
 DOMAINS = ("SIEMENS Sensation 16 -- B30f", "SIEMENS Sensation 16 -- B50f")

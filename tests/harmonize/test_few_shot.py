@@ -9,9 +9,9 @@ from small import SMALL, STEERED, replace
 
 from jaxharmo.config import FilterGenerator
 from jaxharmo.errors import InputError
+from jaxharmo.harmonize.few_shot import add_domain
 from jaxharmo.models.filters import filter_image
 from jaxharmo.ops.intensity import normalize
-from jaxharmo.training.few_shot import add_domain
 from jaxharmo.translator import Translator
 
 KNOTS = 8
