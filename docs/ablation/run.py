@@ -36,11 +36,22 @@ from jaxharmo.training.state import init_state
 from jaxharmo.translator import Translator
 
 STEPS, BATCH = 300, 4
-EMA = 1 - 12 / STEPS
-"""Averages over the same part of the run as the 0.99 of the configs over their 1,200 steps."""
 CONFIGS = {"pairs": "configs/kernel_pairs.py", "phantom": "configs/demo.py"}
 WINDOW = (-1024.0, 400.0)
 SPLITS = ("validation", "test")
+
+
+def shortened(config: Config, steps: int = STEPS) -> Config:
+    """``config`` with few steps of small batches.
+
+    The weights are averaged over the same part of the run as with the 0.99 of the configs over
+    their 1,200 steps.
+    """
+    return dataclasses.replace(
+        config,
+        optim=dataclasses.replace(config.optim, cosine_steps=steps, ema=1 - 12 / steps),
+        train=dataclasses.replace(config.train, steps=steps, batch_size=BATCH),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +83,6 @@ class Variant:
                 texture=float(self.texture != "off"),
                 spectrum=self.spectrum,
             ),
-            optim=dataclasses.replace(config.optim, cosine_steps=STEPS, ema=EMA),
-            train=dataclasses.replace(config.train, steps=STEPS, batch_size=BATCH),
         )
 
 
@@ -243,7 +252,7 @@ def main() -> None:
         fields = {"data": data} | {key: f"{v}" for key, v in dataclasses.asdict(variant).items()}
         seeds = [n for n in range(chosen.seeds) if (*fields.values(), str(n)) not in done]
         if seeds:
-            runs = Runs(variant.configure(load_config(CONFIGS[data])), shards[data])
+            runs = Runs(variant.configure(shortened(load_config(CONFIGS[data]))), shards[data])
             for seed in seeds:
                 _write(chosen.results, [fields | {"seed": seed} | row for row in runs(seed)])
             jax.clear_caches()

@@ -16,7 +16,6 @@ import numpy as np
 import run as ablation
 
 from jaxharmo import runtime
-from jaxharmo.config import Config
 from jaxharmo.config_files import load_config
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.evaluation.slices import DomainSlices
@@ -49,20 +48,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     chosen = parser.parse_args()
     runtime.keep_compilations()
-    base = load_config(chosen.config)
+    base = ablation.shortened(load_config(chosen.config), chosen.steps)
     domains = choose_domains(read_manifest(chosen.shards), base.data.domains)
     names = tuple(domain.name for domain in domains)
-    ema = 1 - 12 / chosen.steps
 
     def runs(*domains: str) -> ablation.Runs:
-        config: Config = dataclasses.replace(
-            base,
-            data=dataclasses.replace(base.data, domains=domains),
-            optim=dataclasses.replace(base.optim, cosine_steps=chosen.steps, ema=ema),
-            train=dataclasses.replace(
-                base.train, steps=chosen.steps, batch_size=ablation.BATCH, log_every=chosen.steps
-            ),
-        )
+        config = dataclasses.replace(base, data=dataclasses.replace(base.data, domains=domains))
         return ablation.Runs(config, chosen.shards)
 
     found = ablation.directions(chosen.shards, chosen.split, names)

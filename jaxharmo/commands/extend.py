@@ -11,7 +11,7 @@ from jaxharmo.commands.chosen_model import ChosenModel
 from jaxharmo.console import message
 from jaxharmo.harmonize.batch import find_volume
 from jaxharmo.harmonize.extension import extend
-from jaxharmo.harmonize.packaged import write_model
+from jaxharmo.harmonize.packaged import check_new, write_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Extend:
 
     def run(self) -> None:
         """Fit and write."""
+        check_new(self.output)
         runtime.keep_compilations()
         harmonizer = self.chosen.load()
         like, source = (find_volume(place, report=message) for place in (self.like, self.source))

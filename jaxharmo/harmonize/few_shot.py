@@ -15,7 +15,6 @@ average out. Four things keep them out of the filter:
 """
 
 import dataclasses
-from functools import reduce
 from typing import NamedTuple
 
 import jax
@@ -27,12 +26,12 @@ from jaxtyping import Array, Float, Num
 from jaxharmo.config import Config
 from jaxharmo.data.crops import body_crops
 from jaxharmo.errors import InputError
-from jaxharmo.losses.changes import AGGREGATIONS, LARGEST_GAP, LEAST_SHARE, Descriptor, Gaps
+from jaxharmo.losses.changes import AGGREGATIONS, LARGEST_GAP, Descriptor, Gaps, share_scale
 from jaxharmo.losses.descriptors import DESCRIPTORS
+from jaxharmo.models.filters import TISSUES, tissue
 from jaxharmo.models.networks import Params, build
 from jaxharmo.models.one_more_domain import Rows, is_gain, style_layers, with_domain, with_number
-from jaxharmo.ops.binning import linear_binning, soft_histogram
-from jaxharmo.ops.blur import binomial_blur
+from jaxharmo.ops.binning import soft_histogram
 from jaxharmo.ops.intensity import in_whole_hu, normalize
 from jaxharmo.training.terms import remembered
 from jaxharmo.translator import Translator
@@ -48,7 +47,6 @@ _FIXED_KNOTS = 2
 _STEPS = 100
 _LEARNING_RATE = 0.02
 _PRIOR = 0.02
-_TISSUES = linear_binning(12, (-1.0, 1.0))
 
 Images = Float[Array, "b h w 1"]
 
@@ -108,9 +106,7 @@ def add_domain(
 
 def _matched(source: Images, references: Images) -> tuple[Images, Images]:
     """Pairs of crops whose shares of tissue are alike."""
-    shares = lambda images: soft_histogram(  # noqa: E731
-        reduce(binomial_blur, (1, 2, 4), images)[..., 0], _TISSUES
-    )
+    shares = lambda images: soft_histogram(tissue(images), TISSUES)  # noqa: E731
     distance = jnp.abs(shares(references)[:, None] - shares(source)).sum(-1)
     nearest = distance.argmin(1)
     kept = jnp.argsort(distance.min(1))[: max(1, round(_KEPT * len(references)))]
@@ -137,7 +133,7 @@ def _gap(target: _Target, made: Images) -> Float[Array, ""]:
     mean = target.descriptor.describe(made).mean(0)
     gap = mean - target.mean
     if target.descriptor.shares:
-        cells = jnp.square(gap) / (mean + target.mean + 2 * LEAST_SHARE)
+        cells = jnp.square(gap) / 2 / share_scale(mean, target.mean)
     else:
         cells = optax.losses.huber_loss(gap, delta=LARGEST_GAP)
     # Trained attention has seen other pairs of domains.
@@ -168,8 +164,8 @@ def _fit(
         for name, weights in layers.items()
         if is_gain(name)
     }
-    number = np.zeros((len(images), styles.shape[1] + 1), np.float32)
-    of_new, of_known = jnp.asarray(number).at[:, 0].set(1), jnp.asarray(number)
+    of_known = jnp.zeros((len(images), styles.shape[1] + 1))
+    of_new = of_known.at[:, 0].set(1)
 
     def rows_of(deviations: Rows, nearest: Float[Array, "s"]) -> dict[str, Float[Array, "n"]]:
         """Deviations from the nearest domain are in standard deviations."""

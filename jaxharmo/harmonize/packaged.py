@@ -9,7 +9,6 @@ SHA-256 of the weights, ``textures.json`` the textures of the training domains.
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +18,7 @@ from jaxharmo.errors import InputError
 from jaxharmo.files import appearing_folder
 from jaxharmo.harmonize.shipped import WEIGHTS_NAME
 from jaxharmo.harmonize.textures import Textures, write_textures
-from jaxharmo.models.networks import AVERAGED
+from jaxharmo.models.networks import AVERAGED, leaf_name
 from jaxharmo.saved_config import FILE_NAME as CONFIG_NAME
 from jaxharmo.saved_config import read_config, write_config
 from jaxharmo.translator import Precision, Translator, averaged_shapes
@@ -33,15 +32,20 @@ def is_packaged(folder: Path) -> bool:
     return (folder / WEIGHTS_NAME).is_file()
 
 
-def write_model(folder: Path, translator: Translator, textures: Textures | None) -> None:
-    """Write a model folder; it appears only when all is in it. It must not exist, or be empty."""
+def check_new(folder: Path) -> None:
+    """``InputError`` where a model folder cannot be written."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists; name a new folder for the model")
+
+
+def write_model(folder: Path, translator: Translator, textures: Textures | None) -> None:
+    """Write a model folder; it appears only when all is in it. It must not exist, or be empty."""
+    check_new(folder)
     data = dataclasses.replace(translator.config.data, shards="")
     with appearing_folder(folder) as partial:
         write_config(partial, dataclasses.replace(translator.config, data=data))
         arrays = {
-            _name(path): np.asarray(leaf)
+            leaf_name(path): np.asarray(leaf)
             for path, leaf in jax.tree_util.tree_leaves_with_path(
                 {name: translator.params[name] for name in AVERAGED}
             )
@@ -76,7 +80,7 @@ def read_model(
             np.load(file, allow_pickle=False) as arrays,
         ):
             params = jax.tree_util.tree_map_with_path(
-                lambda path, like: _fitting(arrays[_name(path)], like), averaged_shapes(config)
+                lambda path, like: _fitting(arrays[leaf_name(path)], like), averaged_shapes(config)
             )
         translator = Translator(config, params, int(about["step"]), precision=precision)
         if translator.digest != about["sha256"]:
@@ -88,10 +92,6 @@ def read_model(
         (reason, *_) = [*str(error).splitlines(), type(error).__name__]
         raise InputError(f"{folder}: damaged model ({reason[:200]}); export it again") from error
     return translator
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def _fitting(array: np.ndarray, like: jax.ShapeDtypeStruct) -> np.ndarray:

@@ -32,7 +32,7 @@ _LEAST_RECENT = 0.3
 """Below this count of changes of a pair, their mean is too old to compare with."""
 _LARGEST_SHARE = 0.999
 """Of rounding in the power of a cell."""
-LEAST_SHARE = 0.005
+_LEAST_SHARE = 0.005
 """Share of an image at a level, below which the level counts less."""
 
 
@@ -215,6 +215,11 @@ def _of_pairs(
     return jnp.einsum("bs,bt,stf->bf", first, second, values)
 
 
+def share_scale(first: Array, second: Array) -> Array:
+    """What gaps of shares are relative to, from the mean shares of both sides."""
+    return (first + second) / 2 + _LEAST_SHARE
+
+
 def change_loss(
     described: Cells,
     source_domain: Int[Array, "b"],
@@ -234,7 +239,7 @@ def change_loss(
     mean = memory.mean
     gap = memory.mean_change - memory.wanted
     if descriptor.shares:
-        gap = gap / ((mean[None] + mean[:, None]) / 2 + LEAST_SHARE) * same_scanner[..., None]
+        gap = gap / share_scale(mean[None], mean[:, None]) * same_scanner[..., None]
     gap = jnp.clip(gap, -LARGEST_GAP, LARGEST_GAP)
     first, second = (jax.nn.one_hot(d, len(mean)) for d in (source_domain, target_domain))
     of_pairs = partial(_of_pairs, first, second)

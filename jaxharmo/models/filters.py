@@ -20,7 +20,7 @@ from jaxharmo.ops.binning import by_level, linear_binning
 from jaxharmo.ops.blur import binomial_blur
 from jaxharmo.ops.pyramid import detail
 
-_TISSUES = linear_binning(12, (-1.0, 1.0))
+TISSUES = linear_binning(12, (-1.0, 1.0))
 _OFFSET_UNIT = 0.01
 """About 10 HU: kernels shift levels by little."""
 _GAIN_UNIT = 40.0
@@ -69,14 +69,18 @@ class FilterGenerator(nn.Module):
             seen = image - cut
         values = _GAIN_UNIT * _linear(style, self.knots, "gain")
         made = seen + filter_image(seen, values)
-        smooth = reduce(binomial_blur, (1, 2, 4), seen)
-        offsets = _OFFSET_UNIT * _linear(style, _TISSUES.levels, "offset")
-        made += by_level(smooth[..., 0], offsets, _TISSUES)[..., None]
+        offsets = _OFFSET_UNIT * _linear(style, TISSUES.levels, "offset")
+        made += by_level(tissue(seen), offsets, TISSUES)[..., None]
         if self.local_gains:
             made += LocalGains(name="local")(made, style)
         if correction is not None:
             made += correction
         return jnp.maximum(made, -1.0)
+
+
+def tissue(image: Float[Array, "b h w 1"]) -> Float[Array, "b h w"]:
+    """Intensity after a blur of about 3 pixels, which ``TISSUES`` divides into levels."""
+    return reduce(binomial_blur, (1, 2, 4), image)[..., 0]
 
 
 def _linear(style: Float[Array, "b s"], count: int, name: str) -> Float[Array, "b n"]:

@@ -1,7 +1,7 @@
 """All networks of a run, built from its config, and their first parameters."""
 
 import dataclasses
-from typing import cast
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -113,3 +113,8 @@ def init(networks: Networks, config: Config, key: jax.Array) -> Params:
         name: getattr(networks, name).init(subkey, *inputs)["params"]
         for subkey, (name, inputs) in zip(keys, arguments.items(), strict=True)
     }
+
+
+def leaf_name(path: Any) -> str:
+    """Of a parameter, from its path in the tree: ``generator/gain/kernel``."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxharmo.models.networks import Params
+from jaxharmo.models.networks import Params, leaf_name
 
 Rows = Mapping[str, Float[Array, "n"]]
 """By the path of a layer of the generator: its weights for one number of the style."""
@@ -25,7 +25,7 @@ _OTHERS = ("offset", "correction")
 def style_layers(generator: Any) -> dict[str, Float[Array, "s n"]]:
     """The weights of all layers that take the style, by their path."""
     return {
-        _name(path): leaf
+        leaf_name(path): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(generator)
         if path[-2].key.startswith(_GAINS + _OTHERS)
     }
@@ -40,7 +40,7 @@ def with_number(generator: Any, rows: Rows) -> Any:
     """The generator for styles with one more number, in front; ``rows`` are the weights for it."""
 
     def longer(path: Any, leaf: Array) -> Array:
-        name = _name(path)
+        name = leaf_name(path)
         return jnp.concatenate([rows[name][None], leaf]) if name in rows else leaf
 
     return jax.tree_util.tree_map_with_path(longer, generator)
@@ -53,7 +53,7 @@ def with_domain(params: Params, rows: Rows, of: int) -> Params:
     """
     repeated = lambda leaf: jnp.concatenate([leaf, leaf[of][None]])  # noqa: E731
     mapping = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: repeated(leaf) if "DomainHead" in _name(path) else leaf,
+        lambda path, leaf: repeated(leaf) if "DomainHead" in leaf_name(path) else leaf,
         params["mapping_network"],
     )
     table = repeated(mapping["table"]["embedding"])
@@ -64,7 +64,3 @@ def with_domain(params: Params, rows: Rows, of: int) -> Params:
         "mapping_network": mapping,
         "style_encoder": jax.tree.map(repeated, params["style_encoder"]),
     }
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
