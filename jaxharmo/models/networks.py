@@ -1,6 +1,7 @@
 """All networks of a run, built from its config, and their first parameters."""
 
 import dataclasses
+from functools import partial
 from typing import Any, cast
 
 import flax.linen as nn
@@ -38,8 +39,7 @@ class Networks:
 
     def apply(self, params: Params, name: str, *inputs: Array, method: str | None = None) -> Array:
         """The output of the network ``name``."""
-        module = getattr(self, name)
-        return cast(Array, module.apply({"params": params[name]}, *inputs, method=method))
+        return _applied(getattr(self, name), method, params[name], *inputs)
 
     def translate(self, params: Params, images: Images, to: Style, of: Style) -> Images:
         """Images of the style ``of`` in the style ``to``."""
@@ -63,6 +63,12 @@ class Networks:
         if not isinstance(self.mapping_network, TableMapping):
             return found
         return self.apply(params, "mapping_network", domain, found, method="around")
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _applied(module: nn.Module, method: str | None, params: dict, *inputs: Array) -> Array:
+    # A step applies a network many times to like inputs; a function of its own is traced once.
+    return cast(Array, module.apply({"params": params}, *inputs, method=method))
 
 
 def build(config: Config) -> Networks:

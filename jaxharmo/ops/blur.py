@@ -10,6 +10,8 @@ from jaxtyping import Array, Float
 ALONG_BOTH = (1, 2)
 
 
+# A step blurs many images of one shape; a function of its own is traced once.
+@partial(jax.jit, static_argnames=("dilation", "axes"))
 def binomial_blur(
     image: Float[Array, "b h w c"], dilation: int = 1, axes: tuple[int, ...] = ALONG_BOTH
 ) -> Float[Array, "b h w c"]:

@@ -147,8 +147,13 @@ def _pair_sums(
     """Sums of the mass and of every term times mass, over the pairs of each offset."""
     neighbour = neighbours(pixels, offsets)
     # Along the rows first: one chain of additions would be slow, and less exact.
-    rows = [jnp.stack(_sum_rows(_weighted(pixels, neighbour(o), needs))) for o in offsets]
+    rows = [_of_rows(pixels, neighbour(offset), needs) for offset in offsets]
     return tuple(jnp.stack(rows).sum(-1).T)
+
+
+@partial(jax.jit, static_argnums=2)
+def _of_rows(own: Cumulants, other: Cumulants, needs: tuple[str, ...]) -> Float[Array, "t h"]:
+    return jnp.stack(_sum_rows(_weighted(own, other, needs)))
 
 
 def _sum_rows(terms: Sequence[Float[Array, "h w"]]) -> Sequence[Float[Array, "h"]]:
@@ -166,15 +171,25 @@ def _backward(
     offsets: tuple[Offset, ...], needs: tuple[str, ...], pixels: Cumulants, cotangents: Cumulants
 ) -> tuple[Cumulants]:
     neighbour = neighbours(pixels, offsets)
-    one = jnp.ones_like(pixels[0])
     slopes = tuple(jnp.zeros_like(values) for values in pixels)
     for number, (row, column) in enumerate(offsets):
+        of_offset = tuple(cotangent[number] for cotangent in cotangents)
         for step in ((row, column), (-row, -column)):
-            weighted = partial(_weighted, other=neighbour(step), needs=needs)
-            _, pull_back = jax.vjp(weighted, pixels)
-            (slope,) = pull_back(tuple(cotangent[number] * one for cotangent in cotangents))
+            slope = _slope(pixels, neighbour(step), of_offset, needs)
             slopes = tuple(a + b for a, b in zip(slopes, slope, strict=True))
     return (slopes,)
+
+
+# A function of its own is traced once for all offsets.
+@partial(jax.jit, static_argnums=3)
+def _slope(
+    own: Cumulants, other: Cumulants, cotangents: Cumulants, needs: tuple[str, ...]
+) -> Cumulants:
+    """Of the terms of pairs with one neighbour, with respect to the pixels."""
+    _, pull_back = jax.vjp(partial(_weighted, other=other, needs=needs), own)
+    one = jnp.ones_like(own[0])
+    (slope,) = pull_back(tuple(cotangent * one for cotangent in cotangents))
+    return slope
 
 
 _pair_sums.defvjp(_forward, _backward)
