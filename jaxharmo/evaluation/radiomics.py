@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.clock import in_threads
+from jaxharmo.evaluation.filling import filled_length
 from jaxharmo.evaluation.pyradiomics import pyradiomics_features
 from jaxharmo.ops.haralick import MATRIX_FEATURES
 
@@ -150,16 +151,17 @@ def glcm_counts(levels: Int[np.ndarray, "h w"], size: int) -> Float[np.ndarray, 
 def _glcm_features(counts: list[Float[np.ndarray, "o l l"]]) -> list[Row]:
     """Features of each slice's matrices, averaged over the directions that have pairs.
 
-    Matrices are filled up to one size and their number to a block, so that few shapes are compiled:
-    an absent grey level changes no feature but those that divide by the number of levels.
+    Matrices and their number are filled up to few sizes, so that few shapes are compiled: an absent
+    grey level changes no feature but those that divide by the number of levels.
     """
     rows: list[Row] = []
     for first in range(0, len(counts), _SLICE_BLOCK):
         block = counts[first : first + _SLICE_BLOCK]
         longest = max(count.shape[-1] for count in block)
         size = -(-longest // _LEVEL_BLOCK) * _LEVEL_BLOCK
-        matrices = np.zeros((_SLICE_BLOCK, len(DIRECTIONS), size, size))
-        levels = np.ones(_SLICE_BLOCK)
+        length = filled_length(len(block), _SLICE_BLOCK)
+        matrices = np.zeros((length, len(DIRECTIONS), size, size))
+        levels = np.ones(length)
         for number, count in enumerate(block):
             total = count.sum((1, 2), keepdims=True)
             levels[number] = count.shape[-1]

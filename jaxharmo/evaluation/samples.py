@@ -13,6 +13,7 @@ from jaxharmo.evaluation import texture
 from jaxharmo.evaluation.clock import Clock, in_threads
 from jaxharmo.evaluation.extractors import Extractor
 from jaxharmo.evaluation.features import tile_corners
+from jaxharmo.evaluation.filling import filled_length
 from jaxharmo.evaluation.radiomics import Engine, check_engine, radiomic_features
 from jaxharmo.evaluation.structure import Anatomy
 from jaxharmo.ops.glcm import GlcmConfig
@@ -248,8 +249,9 @@ class Sampler:
         headers: Sequence[SliceHeader],
     ) -> dict[str, Float[np.ndarray, "n k"]]:
         low, high = self._window
-        # One shape is compiled for chunks of any length.
-        filled = ((0, _BLOCK - len(images)), (0, 0), (0, 0))
+        # Few shapes are compiled for chunks of any length.
+        missing = filled_length(len(images), _BLOCK) - len(images)
+        filled = ((0, missing), (0, 0), (0, 0))
         grids = texture.glcm_grids(
             np.pad(np.stack(images), filled), np.pad(np.stack(masks), filled), self._window, _GLCM
         )[: len(images)]
