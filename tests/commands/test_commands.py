@@ -23,9 +23,10 @@ ROOT = Path(__file__).parents[2]
 
 SMALL = [
     *("--data.crop", "32", "--model.width", "4", "--model.max-width", "8"),
-    *("--model.generator.residual-width", "2", "--model.generator.knots", "2"),
+    *("--model.generator.residual-width", "0", "--model.generator.knots", "2"),
     *("--texture.resolutions", "1", "--texture.features", "contrast"),
     *("--loss.spectrum", "0", "--loss.histogram", "0", "--loss.spread", "0"),
+    *("--loss.adversarial", "0", "--eval.max-tiles", "4"),
     *("--train.batch-size", "4", "--train.log-every", "1", "--train.checkpoint-every", "2"),
     *("--eval.tile", "32", "--eval.radiomics", "native", "--eval.max-slices", "1"),
     *("--eval.guidance", "latent", "--eval.resamples", "20", "--eval.permutations", "19"),

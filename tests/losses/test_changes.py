@@ -31,10 +31,15 @@ SAME = jnp.ones((2, 2))
 WINDOW = (-1024.0, 1500.0)
 CONFIG = Config(
     data=DataConfig(window=WINDOW),
-    texture=TextureConfig(
-        glcm=GlcmConfig(levels=64), features=("contrast", "correlation"), resolutions=3
+    texture=TextureConfig(glcm=GlcmConfig(levels=64), features=("contrast",), resolutions=1),
+)
+SEVERAL = dataclasses.replace(
+    CONFIG,
+    texture=dataclasses.replace(
+        CONFIG.texture, features=("contrast", "correlation"), resolutions=3
     ),
 )
+"""Cells of each kind. Where gradients are taken one is enough: programs grow with their number."""
 TABLE = {name: make(CONFIG) for name, make in DESCRIPTORS.items()}
 
 
@@ -50,7 +55,7 @@ def smooth(images):
 def domains_of(name):
     """The memory of noise (domain 0) and smoothed noise (domain 1), before any translation."""
     describe = jax.jit(TABLE[name].describe)
-    real = [describe(images) for images in (noise(1000, count=256), smooth(noise(2000, count=256)))]
+    real = [describe(images) for images in (noise(1000, count=128), smooth(noise(2000, count=128)))]
     return Memory.start(
         *(jnp.stack([of(cells, 0) for cells in real]) for of in (jnp.mean, jnp.var))
     )
@@ -74,9 +79,12 @@ def history(name, translate, steps=12):
 
 
 def loss(name, images, memory, same=SAME, aggregation="mean"):
-    first, second = jnp.zeros(len(images), int), jnp.ones(len(images), int)
+    return loss_of_cells(name, TABLE[name].describe(images), memory, same, aggregation)
+
+
+def loss_of_cells(name, described, memory, same=SAME, aggregation="mean"):
+    first, second = jnp.zeros(len(described), int), jnp.ones(len(described), int)
     aggregate = AGGREGATIONS["sum" if TABLE[name].shares else aggregation]
-    described = TABLE[name].describe(images)
     return change_loss(described, first, second, memory, TABLE[name], aggregate, same)
 
 
@@ -102,7 +110,8 @@ def test_white_noise_has_its_variance_in_every_band():
 
 @pytest.mark.parametrize("name", DESCRIPTORS)
 def test_a_descriptor_has_as_many_cells_as_it_says(name):
-    assert TABLE[name].describe(noise(0)).shape == (BATCH, TABLE[name].cells)
+    descriptor = DESCRIPTORS[name](SEVERAL)
+    assert jax.eval_shape(descriptor.describe, noise(0)).shape == (BATCH, descriptor.cells)
 
 
 def test_shares_add_up_to_one_image():
@@ -123,9 +132,9 @@ def test_activity_is_the_shares_of_every_band():
 
 def test_texture_is_the_features_of_every_band():
     images = noise(0)
-    cells = TABLE["texture"].describe(images).reshape(BATCH, 3, 2, 16)
+    cells = DESCRIPTORS["texture"](SEVERAL).describe(images).reshape(BATCH, 3, 2, 16)
     for number, band in enumerate(pyramid(images, 3)):
-        found = glcm_features(band[..., 0], CONFIG.texture.glcm, CONFIG.texture.features)
+        found = glcm_features(band[..., 0], SEVERAL.texture.glcm, SEVERAL.texture.features)
         np.testing.assert_allclose(cells[:, number, 0], np.log(found["contrast"]), atol=1e-2)
         # It has a sign, so a logarithm it has not.
         np.testing.assert_allclose(cells[:, number, 1], found["correlation"], atol=1e-5)
@@ -220,9 +229,9 @@ def test_too_much_is_pulled_down_and_too_little_up(name):
         memory = history_of(name, lambda images: scale * smooth(images), 5, start)
 
         def of_factor(factor):
-            images = factor * scale * smooth(noise(99))
+            cells = TABLE[name].describe(factor * scale * smooth(noise(99)))
             ways = ("mean", "max", "noise", "separation")
-            return {way: loss(name, images, memory, aggregation=way)[0] for way in ways}
+            return {way: loss_of_cells(name, cells, memory, aggregation=way)[0] for way in ways}
 
         return jax.jacrev(of_factor)(1.0)
 

@@ -24,14 +24,25 @@ def mask(image):
 
 
 def literal(image, binning, mask):
-    matrices = [literal_matrix(image, binning, offset, mask) for offset in OFFSETS]
-    return {name: jnp.stack([MATRIX_FEATURES[name](m) for m in matrices]) for name in NAMES}
+    matrices = jnp.stack([literal_matrix(image, binning, offset, mask) for offset in OFFSETS])
+    return {name: jax.vmap(MATRIX_FEATURES[name])(matrices) for name in NAMES}
 
 
-def weighted_sum(features):
-    """One number to which every feature contributes about equally, and every offset its own."""
-    parts = [values @ (1.0 + jnp.arange(len(OFFSETS))) / scale for values, scale in features]
-    return sum(parts, 0.0)
+def with_slopes(features, image, scales=None):
+    """Features, and the gradient of a sum to which each contributes about equally.
+
+    ``scales`` are the largest values of each; its own where there are none. Every offset has a
+    weight of its own.
+    """
+
+    @jax.jit
+    def both(x):
+        found, pull_back = jax.vjp(features, x)
+        of = scales or {name: jnp.abs(values).max() for name, values in found.items()}
+        offsets = 1.0 + jnp.arange(len(OFFSETS))
+        return found, pull_back({name: offsets / of[name] for name in found})[0]
+
+    return both(image)
 
 
 @pytest.mark.parametrize(
@@ -42,22 +53,15 @@ def test_values_and_gradients_are_those_of_the_literal_formula(image, mask, binn
     with jax.enable_x64(True):
         mask = jnp.asarray(mask) if masked else None
         x = jnp.asarray(image)
-        expected = literal(image, binning, None if mask is None else np.asarray(mask))
-        found = pair_features(x, mask, binning, OFFSETS, NAMES)
+        expected, wanted = with_slopes(lambda x: literal(x, binning, mask), x)
+        scales = {name: jnp.abs(values).max() for name, values in expected.items()}
+        ours = lambda x: pair_features(x, mask, binning, OFFSETS, NAMES)  # noqa: E731
+        found, slopes = with_slopes(ours, x, scales)
         for name, values in expected.items():
             # Of what a feature is made of, for those that nearly cancel.
             degree = {"cluster_shade": 3, "cluster_prominence": 4, "correlation": 0}.get(name, 2)
             tolerance = 1e-12 * max(1, float(expected["sum_squares"].max()) ** (degree / 2))
             np.testing.assert_allclose(found[name], values, atol=tolerance, rtol=0, err_msg=name)
-
-        def gradient(features):
-            total = lambda x: weighted_sum(  # noqa: E731
-                [(values, jnp.abs(expected[name]).max()) for name, values in features(x).items()]
-            )
-            return jax.jit(jax.grad(total))(x)
-
-        wanted = gradient(lambda x: literal(x, binning, mask))
-        slopes = gradient(lambda x: pair_features(x, mask, binning, OFFSETS, NAMES))
         tolerance = 1e-10 * float(jnp.abs(wanted).max())
         np.testing.assert_allclose(slopes, wanted, atol=tolerance, rtol=0)
 
