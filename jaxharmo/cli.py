@@ -4,10 +4,13 @@ A module holds the class of its options, which has a ``run`` method. A module wi
 ``parse(args, prog)`` reads its arguments itself, because defaults depend on one of them.
 """
 
+import ast
+import dataclasses
 import sys
 from collections.abc import Mapping
 from functools import reduce
 from importlib import import_module
+from importlib.resources import files
 from operator import or_
 from types import ModuleType
 from typing import Annotated, Any
@@ -63,9 +66,21 @@ def parse(args: list[str]) -> Any:
         return own(args[1:], prog) if own else flags.parse(options(args[0]), args[1:], prog=prog)
     if args and not args[0].startswith("-"):
         raise InputError(f"{args[0]}: no such command; there are {', '.join(COMMANDS)}")
-    kinds = [Annotated[options(name), tyro.conf.subcommand(name)] for name in COMMANDS]
+    kinds = [Annotated[_described(name), tyro.conf.subcommand(name)] for name in COMMANDS]
     command: Any = reduce(or_, kinds)
     return flags.parse(command, args, prog="jaxharmo", description=_DESCRIPTION)
+
+
+def _described(name: str) -> type:
+    """A class without fields that has the docstring of a sub-command's options.
+
+    The docstring is read from the source: to list the commands, none of them is imported.
+    """
+    module, kind = COMMANDS[name]
+    source = (files("jaxharmo.commands") / f"{module}.py").read_text("utf-8")
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    (found,) = (node for node in classes if node.name == kind)
+    return dataclasses.make_dataclass(kind, [], namespace={"__doc__": ast.get_docstring(found)})
 
 
 def module(name: str) -> ModuleType:
