@@ -29,11 +29,13 @@ def frechet_interval(
     """
     estimate = frechet_distance(a, b)
     both = np.concatenate([a, b]).astype(np.float64)
-    if min(both.shape) > _LEADING:
+    # Of few tiles, the space that they span: nothing is lost.
+    components = min(_LEADING, *both.shape)
+    if components < both.shape[1]:
         # The import of scikit-learn takes as long as that of JAX.
         from sklearn.decomposition import PCA
 
-        both = PCA(_LEADING, random_state=seed).fit_transform(both)
+        both = PCA(components, random_state=seed).fit_transform(both)
     names, of_row = np.unique(np.concatenate(patients), return_inverse=True)
     sides = [
         _moments(rows, whose, len(names))

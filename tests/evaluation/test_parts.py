@@ -1,12 +1,14 @@
 """An evaluation in parts, by threads, processes and Dask workers: the same figures."""
 
+import dataclasses
 import json
 import math
 import shutil
 
 import numpy as np
 import pytest
-from blurred_domains import CONFIG, blur_guide, blur_to_soft, blurred, write_shards
+from blurred_domains import CONFIG as OF_ALL_TILES
+from blurred_domains import blur_guide, blur_to_soft, blurred, write_shards
 from same_figures import assert_same_figures
 
 from jaxharmo.data.prepare.workers import Job
@@ -16,6 +18,9 @@ from jaxharmo.evaluation.evaluate import evaluate
 from jaxharmo.evaluation.methods import Guidance
 from jaxharmo.evaluation.work import held_evaluation, work_folder
 
+CONFIG = dataclasses.replace(
+    OF_ALL_TILES, eval=dataclasses.replace(OF_ALL_TILES.eval, max_tiles=10)
+)
 TABLES = ("edges.csv", "fid.csv", "radiomics.csv", "scores.csv", "texture.csv")
 
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,9 +33,7 @@ def test_shapes_of_every_network(networks, params):
     images = jax.random.normal(KEY, (3, 32, 32, 1))
     domain = jnp.array([0, 2, 1])
 
-    def run(name, *inputs):
-        return getattr(networks, name).apply({"params": params[name]}, *inputs)
-
+    run = partial(networks.apply, params)
     style = run("mapping_network", jax.random.normal(KEY, (3, 5)), domain)
     assert style.shape == (3, 6)
     assert run("style_encoder", images, domain).shape == (3, 6)
@@ -58,14 +58,10 @@ def test_style_changes_the_translation(networks, params):
 
 def test_domains_have_heads_of_their_own(networks, params):
     image = jnp.broadcast_to(jax.random.normal(KEY, (1, 32, 32, 1)), (3, 32, 32, 1))
-    styles = networks.style_encoder.apply(
-        {"params": params["style_encoder"]}, image, jnp.array([0, 1, 2])
-    )
+    styles = networks.apply(params, "style_encoder", image, jnp.array([0, 1, 2]))
     assert float(jnp.abs(styles[0] - styles[1]).max()) > 1e-3
     latent = jnp.ones((3, 5))
-    mapped = networks.mapping_network.apply(
-        {"params": params["mapping_network"]}, latent, jnp.array([0, 1, 1])
-    )
+    mapped = networks.apply(params, "mapping_network", latent, jnp.array([0, 1, 1]))
     assert float(jnp.abs(mapped[0] - mapped[1]).max()) > 1e-4
     np.testing.assert_array_equal(mapped[1], mapped[2])
 
