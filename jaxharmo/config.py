@@ -70,6 +70,9 @@ class FilterGenerator:
     """Channels of the residual network; 0 leaves it out."""
     local_gains: bool = False
     """Gains that depend on the activity around a pixel as well, for iterative reconstruction."""
+    calibration: bool = False
+    """Offsets of the levels of air, soft tissue and bone alone, as scanners differ in their
+    calibration and beam; otherwise of 12 levels, as kernels shift them near edges."""
 
     def __post_init__(self):
         if self.knots < 2:
@@ -186,6 +189,9 @@ class LossConfig:
     activity: float = 0.0
     """The same of the distribution of activity (``ops/activity.py``), between reconstructions of
     one scanner; 0, as published, leaves it out."""
+    levels: float = 0.0
+    """The same of the mean levels of tissues, for generators with a calibration; 0, as published,
+    leaves it out."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -325,9 +331,9 @@ def check(config: Config) -> Config:
             "must leave at least 4 pixels of a crop",
         ),
         "model.latent_dim": (model.latent_dim >= 0, "must not be negative"),
-        "loss.spread": (
-            not config.loss.spread or (model.by_difference and model.latent_dim > 0),
-            "is for the filter generator with latents (model.latent_dim above 0)",
+        "model.generator.calibration": (
+            getattr(model.generator, "calibration", False) == (config.loss.levels > 0),
+            "and loss.levels go together: offsets of tissues are learned by that loss alone",
         ),
         "texture.crop": (
             min(config.texture.crop, data.crop) // config.texture.coarsest
@@ -349,6 +355,11 @@ def check(config: Config) -> Config:
         rules[f"model.{name}"] = (getattr(model, name) >= 1, "must be at least 1")
     for name in {field.name for field in dataclasses.fields(config.loss)} - {"diversity_steps"}:
         rules[f"loss.{name}"] = (0 <= getattr(config.loss, name) < math.inf, "must be 0 or more")
+    if config.loss.spread and not (model.by_difference and model.latent_dim > 0):
+        rules["loss.spread"] = (
+            False,
+            "is for the filter generator with latents (model.latent_dim above 0)",
+        )
     for name in ("learning_rate", "mapping_learning_rate"):
         rules[f"optim.{name}"] = (0 < getattr(optim, name) < math.inf, "must be positive")
     for name in ("beta1", "beta2", "ema"):

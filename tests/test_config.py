@@ -44,6 +44,8 @@ def test_written_config_reads_back(tmp_path):
         (("optim", "cosine_steps"), 50, "train.steps must not exceed optim.cosine_steps, 50"),
         (("train", "seed"), -1, "train.seed"),
         (("texture", "features"), ["contarst"], "contarst"),
+        (("loss", "spread"), 1.0, "loss.spread is for"),
+        (("loss", "levels"), 1.0, "calibration and loss.levels go together"),
     ],
 )
 def test_bad_json_names_the_field(path, value, named):

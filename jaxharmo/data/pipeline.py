@@ -23,6 +23,7 @@ from jaxtyping import Int16, Int32
 from jaxharmo.config import DataConfig
 from jaxharmo.data.manifest import Domain
 from jaxharmo.data.records import Slice
+from jaxharmo.data.resampling import coarsened
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 
@@ -110,9 +111,11 @@ def sample_sources(
 
 
 def even_crops(
-    shards: Path, domain: Domain, config: DataConfig, most: int = 600
+    shards: Path, domain: Domain, config: DataConfig, most: int = 600, pixel: float = 0.0
 ) -> Int16[np.ndarray, "n s s"]:
     """At most ``most`` crops of a domain's training slices: HU, evenly over slices and positions.
+
+    Slices with finer pixels than ``pixel``, mm, are resampled to it first.
 
     They stand for the crops of training batches, which are drawn: the same positions are possible,
     and half are mirrored. No draw decides what a mean over them is.
@@ -123,7 +126,7 @@ def even_crops(
     chosen = np.unique(np.linspace(0, len(every) - 1, most).round().astype(int))
     crops = []
     for place, number in (every[index] for index in chosen):
-        pixels, ranges = _padded(source[number], config)
+        pixels, ranges = _padded(coarsened(source[number], pixel), config)
         corner = (
             round(first + share * (last - first))
             for share, (first, last) in zip(positions[place], ranges, strict=True)
@@ -131,6 +134,13 @@ def even_crops(
         square = _cut(pixels, corner, config.crop)
         crops.append(square[:, ::-1] if config.flip and (place + number) % 2 else square)
     return np.stack(crops)
+
+
+def mean_pixel(shards: Path, domain: Domain, most: int = 600) -> float:
+    """Mean side of a pixel over at most ``most`` training slices of a domain, mm."""
+    (source,) = _training_slices(shards, (domain,))
+    chosen = np.unique(np.linspace(0, len(source) - 1, most).round().astype(int))
+    return float(np.mean([source[number].header.spacing for number in chosen]))
 
 
 def _training_slices(shards: Path, domains: tuple[Domain, ...]) -> list[SliceSource]:

@@ -42,6 +42,9 @@ _REFERENCE_CROPS = 24
 _SOURCE_CROPS = 48
 _KEPT = 2 / 3
 """Share of the reference crops with the most similar source crops; for the others there is none."""
+_OF_LEVELS = ("histogram", "levels")
+"""Descriptions that are left out: in a few slices, levels depend more on anatomy than on the
+scanner."""
 _FIXED_KNOTS = 2
 """Of the filter, those of the lowest frequencies."""
 _STEPS = 100
@@ -116,8 +119,7 @@ def _matched(source: Images, references: Images) -> tuple[Images, Images]:
 def _targets(config: Config, images: Images, references: Images) -> list[_Target]:
     targets = []
     for name in remembered(config):
-        # Shares of levels depend more on anatomy than on the scanner.
-        if name == "histogram":
+        if name in _OF_LEVELS:
             continue
         descriptor = DESCRIPTORS[name](config)
         of, to = descriptor.describe(images), descriptor.describe(references)

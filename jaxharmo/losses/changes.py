@@ -7,6 +7,9 @@ differ on average by the difference of the domains, m_t - m_s, because a reconst
 multiplies powers by factors, whatever the slice shows. A batch is too small to estimate either
 side: m_s and m_t are means over the training slices, taken before the first step, and those of
 changes are kept over the run. The gradient comes from the translations of the batch.
+
+Scanners differ in their pixels, so there m_s and m_t are means on one grid
+(``training/domains.py``).
 """
 
 import dataclasses
@@ -46,10 +49,17 @@ class Descriptor:
     aggregation: str
     """Name in ``AGGREGATIONS``, or ``attention``, which the caller applies."""
     shares: bool = False
-    """Cells are shares that add up to 1. Gaps are then relative to the mean share of both domains,
-    and used only between kernels of one scanner: shares depend more on anatomy than on kernels."""
+    """Cells are shares that add up to 1; gaps are relative to the mean share of both domains."""
+    within: bool = True
+    """Used between kernels of one scanner."""
+    between: bool = True
+    """Used between scanners."""
     rounding: float = -math.inf
     """Value of a cell, a logarithm, if an image had no power but that of rounding to whole HU."""
+
+    def used(self, same_scanner: Float[Array, "k k"]) -> Float[Array, "k k"]:
+        """1 for the pairs of domains that are compared by this description."""
+        return self.within * same_scanner + self.between * (1 - same_scanner)
 
     def rounding_gap(self, mean: Float[Array, "... f"]) -> Float[Array, "... f"]:
         """How far a gap is off because a filter amplifies rounding errors of its source.
@@ -70,6 +80,8 @@ class Memory:
     """Of the real images of each domain."""
     variance_of_real: Float[Array, "k f"]
     """Between the real images of each domain."""
+    wanted: Float[Array, "k k f"]
+    """How the domains of each pair differ, m_t - m_s."""
     change: Float[Array, "k k f"]
     """Cells of translations minus those of their sources, by source and target domain."""
     change_count: Float[Array, "k k"]
@@ -78,11 +90,20 @@ class Memory:
     noise_count: Float[Array, "k k"]
 
     @classmethod
-    def start(cls, mean: Float[Array, "k f"], variance: Float[Array, "k f"]) -> "Memory":
-        """Before the first translation, from mean and variance of each domain's real images."""
+    def start(
+        cls,
+        mean: Float[Array, "k f"],
+        variance: Float[Array, "k f"],
+        wanted: Float[Array, "k k f"] | None = None,
+    ) -> "Memory":
+        """Before the first translation, from mean and variance of each domain's real images.
+
+        Without ``wanted``, domains differ as their means do.
+        """
         domains, cells = mean.shape
         pairs = ((domains, domains, cells), (domains, domains))
-        return cls(mean, variance, *(jnp.zeros(shape) for shape in (*pairs, *pairs)))
+        differences = mean[None] - mean[:, None] if wanted is None else wanted
+        return cls(mean, variance, differences, *(jnp.zeros(shape) for shape in (*pairs, *pairs)))
 
     @classmethod
     def empty(cls, domains: int, cells: int) -> "Memory":
@@ -104,11 +125,6 @@ class Memory:
     def change_noise(self) -> Float[Array, "k k f"]:
         """Variance of the changes of each pair, about their mean."""
         return self.noise / jnp.maximum(self.noise_count, _LEAST_COUNT)[..., None]
-
-    @property
-    def wanted(self) -> Float[Array, "k k f"]:
-        """How the domains of each pair differ, m_t - m_s."""
-        return self.mean[None] - self.mean[:, None]
 
     def variance(
         self, same_scanner: Float[Array, "k k"], descriptor: Descriptor
@@ -201,6 +217,7 @@ def remember(
     return Memory(
         memory.mean,
         memory.variance_of_real,
+        memory.wanted,
         add(memory.change, change, _CHANGE_MEMORY),
         _CHANGE_MEMORY * memory.change_count + first.T @ second,
         add(memory.noise, square, _NOISE_MEMORY),
@@ -239,8 +256,8 @@ def change_loss(
     mean = memory.mean
     gap = memory.mean_change - memory.wanted
     if descriptor.shares:
-        gap = gap / share_scale(mean[None], mean[:, None]) * same_scanner[..., None]
-    gap = jnp.clip(gap, -LARGEST_GAP, LARGEST_GAP)
+        gap = gap / share_scale(mean[None], mean[:, None])
+    gap = jnp.clip(gap, -LARGEST_GAP, LARGEST_GAP) * descriptor.used(same_scanner)[..., None]
     first, second = (jax.nn.one_hot(d, len(mean)) for d in (source_domain, target_domain))
     of_pairs = partial(_of_pairs, first, second)
     found = of_pairs(gap)

@@ -11,11 +11,12 @@ from jaxharmo.losses.changes import Descriptor
 from jaxharmo.losses.texture import central
 from jaxharmo.ops.activity import ACTIVE_BANDS, RANGE, active_bands
 from jaxharmo.ops.binning import linear_binning, soft_histogram
-from jaxharmo.ops.blur import binomial_blur
+from jaxharmo.ops.blur import binomial_blur, wide_blur
 from jaxharmo.ops.glcm import glcm_features
 from jaxharmo.ops.haralick import SIGNED_FEATURES
 from jaxharmo.ops.pyramid import pyramid
 from jaxharmo.ops.spectrum import radial_power
+from jaxharmo.ops.tissue import TISSUE_RANGES
 
 Images = Float[Array, "b h w 1"]
 
@@ -25,6 +26,9 @@ LEVELS = 56
 _BINNING = linear_binning(LEVELS, (-1.0, 1.0))
 _THIRDS = linear_binning(3 * (RANGE[1] - RANGE[0]) + 1, RANGE)
 """Thirds of an octave."""
+_LEAST_TISSUE = 0.005
+"""Share of an image."""
+_TENS = 10.0
 _LEAST_POWER = 1e-9
 """In [-1, 1] units squared; far below the rounding to whole HU."""
 _LEAST_FEATURE = 1e-3
@@ -73,7 +77,7 @@ def histogram(_: Config) -> Descriptor:
     def describe(images: Images) -> Float[Array, "b f"]:
         return soft_histogram(binomial_blur(images)[..., 0], _BINNING)
 
-    return Descriptor(describe, LEVELS, "sum", shares=True)
+    return Descriptor(describe, LEVELS, "sum", shares=True, between=False)
 
 
 def activity(_: Config) -> Descriptor:
@@ -83,7 +87,32 @@ def activity(_: Config) -> Descriptor:
         shares = [soft_histogram(band.activity, _THIRDS) for band in active_bands(images)]
         return jnp.concatenate(shares, axis=1)
 
-    return Descriptor(describe, ACTIVE_BANDS * _THIRDS.levels, "sum", shares=True)
+    return Descriptor(describe, ACTIVE_BANDS * _THIRDS.levels, "sum", shares=True, between=False)
+
+
+def levels(config: Config) -> Descriptor:
+    """Mean level of each tissue, in tens of HU from the middle of its range.
+
+    A pixel counts as a tissue by its level after a blur (``ops/tissue.py``). With little of a
+    tissue in an image, its cell is near 0.
+    """
+    low, high = config.data.window
+
+    def describe(images: Images) -> Float[Array, "b f"]:
+        hu = (wide_blur(images)[..., 0] + 1) * ((high - low) / 2) + low
+        cells = []
+        for start, full, end, empty in TISSUE_RANGES:
+            rising, falling = (hu - start) / (full - start), (empty - hu) / (empty - end)
+            weight = jnp.clip(jnp.minimum(rising, falling), 0, 1)
+            moment = (weight * (hu - (full + end) / 2)).mean((1, 2))
+            cells.append(moment / (weight.mean((1, 2)) + _LEAST_TISSUE) / _TENS)
+        return jnp.stack(cells, axis=1)
+
+    return Descriptor(
+        describe,
+        len(TISSUE_RANGES),
+        "mean",
+    )
 
 
 DESCRIPTORS: Mapping[str, Callable[[Config], Descriptor]] = {
@@ -91,5 +120,6 @@ DESCRIPTORS: Mapping[str, Callable[[Config], Descriptor]] = {
     "spectrum": spectrum,
     "histogram": histogram,
     "activity": activity,
+    "levels": levels,
 }
 """By the name of their weight in the loss."""

@@ -7,6 +7,7 @@ of zeros changes nothing. Iterative reconstruction spares edges, so its gains de
 well. A small residual network adds what no filter can do.
 """
 
+import itertools
 from functools import partial, reduce
 
 import flax.linen as nn
@@ -17,12 +18,14 @@ from jaxtyping import Array, Float
 from jaxharmo.models.layers import he_normal, leaky_relu
 from jaxharmo.ops.activity import RANGE, active_bands
 from jaxharmo.ops.binning import by_level, linear_binning
-from jaxharmo.ops.blur import binomial_blur
+from jaxharmo.ops.blur import binomial_blur, wide_blur
 from jaxharmo.ops.pyramid import detail
 
 TISSUES = linear_binning(12, (-1.0, 1.0))
 _OFFSET_UNIT = 0.01
 """About 10 HU: kernels shift levels by little."""
+_CALIBRATION_UNIT = 0.03
+"""About 40 HU: at low voltages, bone is brighter by as much and more."""
 _GAIN_UNIT = 40.0
 """Gains are learned faster than offsets."""
 _LOCAL_UNIT = 5.0
@@ -44,7 +47,8 @@ class FilterGenerator(nn.Module):
     knots are learned because each acts on frequencies of its own.
 
     Levels shift by an offset that is linear in the style and in the tissue of a pixel: its
-    membership in 12 levels of intensity after a blur of about 3 pixels. With ``local_gains``, gains
+    membership in 12 levels of intensity after a blur of about 3 pixels, or where it lies between
+    ``levels``. With ``local_gains``, gains
     that depend on the activity around a pixel follow (``LocalGains``). The residual network
     (``Residual``) restores what the floor of the scale has cut off, before the filters, and adds a
     correction to the result. The output is clipped at -1, as scanners clip at the floor of their
@@ -54,14 +58,28 @@ class FilterGenerator(nn.Module):
     knots: int
     residual_width: int
     local_gains: bool
+    levels: tuple[float, ...] = ()
+    """Rising, in [-1, 1]: where offsets are learned, instead of at the 12 levels."""
 
-    @nn.compact
     def __call__(
         self,
         image: Float[Array, "b h w 1"],
         target: Float[Array, "b s"],
         source: Float[Array, "b s"],
     ) -> Float[Array, "b h w 1"]:
+        return self.with_levels(image, target, source)[0]
+
+    @nn.compact
+    def with_levels(
+        self,
+        image: Float[Array, "b h w 1"],
+        target: Float[Array, "b s"],
+        source: Float[Array, "b s"],
+    ) -> tuple[Float[Array, "b h w 1"], Float[Array, "b h w 1"]]:
+        """The translation twice: with ``levels``, only the second has the gradient of offsets.
+
+        And no other. Filters could shift a level as well, at the cost of everything else.
+        """
         style = target - source
         seen, correction = image, None
         if self.residual_width:
@@ -69,18 +87,38 @@ class FilterGenerator(nn.Module):
             seen = image - cut
         values = _GAIN_UNIT * _linear(style, self.knots, "gain")
         made = seen + filter_image(seen, values)
-        offsets = _OFFSET_UNIT * _linear(style, TISSUES.levels, "offset")
-        made += by_level(tissue(seen), offsets, TISSUES)[..., None]
+        if self.levels:
+            offsets = _CALIBRATION_UNIT * _linear(style, len(self.levels), "offset")
+            around = jax.lax.stop_gradient(tissue(seen))
+            shift = between_levels(around, offsets, self.levels)[..., None]
+        else:
+            offsets = _OFFSET_UNIT * _linear(style, TISSUES.levels, "offset")
+            shift = by_level(tissue(seen), offsets, TISSUES)[..., None]
+        made = made + (jax.lax.stop_gradient(shift) if self.levels else shift)
         if self.local_gains:
             made += LocalGains(name="local")(made, style)
         if correction is not None:
             made += correction
-        return jnp.maximum(made, -1.0)
+        levelled = made
+        if self.levels:
+            levelled = jax.lax.stop_gradient(made - shift) + shift
+        return jnp.maximum(made, -1.0), jnp.maximum(levelled, -1.0)
 
 
 def tissue(image: Float[Array, "b h w 1"]) -> Float[Array, "b h w"]:
     """Intensity after a blur of about 3 pixels, which ``TISSUES`` divides into levels."""
-    return reduce(binomial_blur, (1, 2, 4), image)[..., 0]
+    return wide_blur(image)[..., 0]
+
+
+def between_levels(
+    image: Float[Array, "b h w"], values: Float[Array, "b n"], levels: tuple[float, ...]
+) -> Float[Array, "b h w"]:
+    """A value at each of the rising levels, taken linearly in between, constant beyond them."""
+    steps = jnp.diff(values)[..., None, None]
+    found = values[:, :1, None]
+    for number, (low, high) in enumerate(itertools.pairwise(levels)):
+        found += steps[:, number] * jnp.clip((image - low) / (high - low), 0, 1)
+    return found
 
 
 def _linear(style: Float[Array, "b s"], count: int, name: str) -> Float[Array, "b n"]:

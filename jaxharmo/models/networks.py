@@ -17,6 +17,7 @@ from jaxharmo.models.generator import Generator
 from jaxharmo.models.mapping import MappingNetwork, TableMapping
 from jaxharmo.models.style import NoiseEncoder, StyleEncoder
 from jaxharmo.models.texture_attention import TextureAttention
+from jaxharmo.ops.tissue import TISSUE_LEVELS
 
 Images = Float[Array, "b h w 1"]
 Style = Float[Array, "b s"]
@@ -44,6 +45,13 @@ class Networks:
     def translate(self, params: Params, images: Images, to: Style, of: Style) -> Images:
         """Images of the style ``of`` in the style ``to``."""
         return self.apply(params, "generator", images, to, of)
+
+    def translate_with_levels(
+        self, params: Params, images: Images, to: Style, of: Style
+    ) -> tuple[Images, Images]:
+        """``translate``, and the same with the gradient of the filter generator's offsets."""
+        found = self.apply(params, "generator", images, to, of, method="with_levels")
+        return cast(tuple[Images, Images], found)
 
     def mapped_style(
         self, params: Params, latent: Float[Array, "b z"], domain: Int[Array, "b"]
@@ -78,8 +86,13 @@ def build(config: Config) -> Networks:
     compute = {"dtype": config.train.compute_dtype, "remat": config.train.remat}
     widths = {"width": model.width, "max_width": model.max_width, **compute}
     if isinstance(generator, configs.FilterGenerator):
+        low, high = config.data.window
+        levels = [2 * (hu - low) / (high - low) - 1 for hu in TISSUE_LEVELS]
         translating = FilterGenerator(
-            generator.knots, generator.residual_width, generator.local_gains
+            generator.knots,
+            generator.residual_width,
+            generator.local_gains,
+            tuple(levels) if generator.calibration else (),
         )
         mapping = TableMapping(domains, model.style_dim, model.mapping_width)
         encoder = NoiseEncoder(domains, config.data.window)

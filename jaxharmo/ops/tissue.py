@@ -9,6 +9,18 @@ from scipy import ndimage
 Mask: TypeAlias = Bool[np.ndarray, "h w"]
 Image: TypeAlias = Float[np.ndarray, "h w"]
 
+TISSUE_RANGES = (
+    (-1020.0, -1005.0, -980.0, -930.0),
+    (-20.0, 30.0, 60.0, 110.0),
+    (110.0, 170.0, 400.0, 800.0),
+)
+"""Air, soft tissue, bone and vessels with contrast agent: HU at which a smoothed level begins to
+count as the tissue, counts fully, begins to count less, counts no more.
+
+Not lung, whose level differs from patient to patient by more than scanners do. Not fat: most of it
+is a mixture after smoothing, whose mean level hardly moves with a shift."""
+TISSUE_LEVELS = tuple((full + end) / 2 for _, full, end, _ in TISSUE_RANGES)
+"""The middle of each, HU."""
 AIR_BELOW = -320.0
 """HU between lung and soft tissue."""
 SOFT_TISSUE = (-150.0, 150.0)

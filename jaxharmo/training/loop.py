@@ -27,7 +27,7 @@ from jaxharmo.runtime import (
     to_global,
     wait_for_all,
 )
-from jaxharmo.training.domains import CropsOf, describe_domains
+from jaxharmo.training.domains import CropsOf, PixelOf, describe_domains
 from jaxharmo.training.metrics_writer import MetricsWriter
 from jaxharmo.training.page import write_page
 from jaxharmo.training.program import step_program
@@ -44,7 +44,8 @@ class TrainingData:
     batches_from: Callable[[int], Iterator[Batch]]
     """Number of the first batch -> batches; a resumed run skips those it has used."""
     crops_of: CropsOf
-    """For the means of each domain."""
+    """To measure how domains differ."""
+    pixel_of: PixelOf
     samples: Int16[np.ndarray, "k h w"]
     """One slice a domain, HU, translated in the sample pictures."""
 
@@ -85,7 +86,7 @@ def _train(
         state = _merge(**checkpoints.restore(first, _parts(state)))
         message(f"resuming from step {first}")
     else:
-        described = describe_domains(config, data.crops_of)
+        described = describe_domains(config, data.crops_of, data.pixel_of)
         state = dataclasses.replace(state, changes=place_as(state.changes, described))
     if first > last:
         message(f"--train.steps {last} is less than the run has; nothing is trained")

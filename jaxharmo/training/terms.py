@@ -123,11 +123,20 @@ def make(
     to, of = (jnp.stack(ends, axis=1) for ends in zip(*ways, strict=True))
     flat = lambda array: array.reshape(-1, *array.shape[2:])  # noqa: E731
     images = jnp.repeat(examples.source, len(ways), axis=0)
-    made = networks.translate(params, images, to=flat(to), of=flat(of))
-    made = made.reshape(len(examples.source), len(ways), *made.shape[1:])
-    fake, between_means = made[:, 0], made[:, -1]
-    rounded = in_whole_hu(between_means, config.data.window)
-    return Made(styles, fake, {name: DESCRIPTORS[name](config).describe(rounded) for name in names})
+    ends = {"to": flat(to), "of": flat(of)}
+    if "levels" in names:
+        made, levelled = networks.translate_with_levels(params, images, **ends)
+    else:
+        made = levelled = networks.translate(params, images, **ends)
+    by_way = lambda array: array.reshape(-1, len(ways), *array.shape[1:])  # noqa: E731
+    between_means, of_levels = (
+        in_whole_hu(by_way(array)[:, -1], config.data.window) for array in (made, levelled)
+    )
+    described = {
+        name: DESCRIPTORS[name](config).describe(of_levels if name == "levels" else between_means)
+        for name in names
+    }
+    return Made(styles, by_way(made)[:, 0], described)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,6 +277,7 @@ TERMS: Mapping[str, Callable[[Update], Found]] = {
     "spectrum": partial(_changes, "spectrum"),
     "histogram": partial(_changes, "histogram"),
     "activity": partial(_changes, "activity"),
+    "levels": partial(_changes, "levels"),
 }
 """By the name of their weight in ``LossConfig``."""
 

@@ -239,6 +239,56 @@ def test_too_much_is_pulled_down_and_too_little_up(name):
     assert all(slope < -0.1 for slope in slopes(0.6).values())
 
 
+def in_range(hu):
+    low, high = WINDOW
+    return (jnp.asarray(hu, jnp.float32) - low) * (2 / (high - low)) - 1
+
+
+def chest(shift=0.0):
+    """Two images of lung, fat and soft tissue, the second with more soft tissue and some bone."""
+    stripes = np.repeat([-850.0, -100.0, 45.0, 45.0], SIDE // 4)
+    others = np.repeat(
+        [45.0, -100.0, 45.0, 285.0], [SIDE // 4, SIDE // 8, SIDE // 4, SIDE * 3 // 8]
+    )
+    hu = np.stack([np.tile(row, (SIDE, 1)) for row in (stripes, others)])
+    return in_range(hu + shift)[..., None]
+
+
+def test_a_shift_moves_the_levels_of_the_tissues_that_an_image_has():
+    describe = TABLE["levels"].describe
+    before, after = (np.asarray(describe(chest(shift))) for shift in (0.0, 5.0))
+    air, soft, bone = ((after - before) / 0.5).T
+    assert ((soft > 0.25) & (soft < 1)).all()
+    assert 0.25 < bone[1] < 1
+    # Nothing is said of a tissue that is not there.
+    assert abs(bone[0]) < 1e-3
+    assert np.abs(air).max() < 1e-3
+
+
+def test_levels_do_not_depend_on_how_much_there_is_of_a_tissue():
+    less, more = np.asarray(TABLE["levels"].describe(chest()))[:, 1]
+    assert abs(more - less) < 0.1
+
+
+@pytest.mark.parametrize(("level", "number"), [(-992.5, 0), (45.0, 1), (285.0, 2)])
+def test_the_level_of_a_tissue_is_read_off(level, number):
+    image = in_range(np.full((1, SIDE, SIDE, 1), level + 3))
+    found = np.asarray(TABLE["levels"].describe(image))[0]
+    # The share of tissue, 1, is damped by the least share.
+    assert found[number] == pytest.approx(0.3 / 1.005, abs=1e-3)
+
+
+def test_levels_are_compared_between_scanners_only():
+    images = chest()
+    describe = TABLE["levels"].describe
+    mean = describe(images).mean(0)
+    memory = Memory.start(jnp.stack([mean, mean]), jnp.zeros((2, len(mean))))
+    domains = jnp.zeros(2, int), jnp.ones(2, int)
+    memory = remember(memory, describe(images), describe(chest(5.0)), *domains)
+    assert float(loss("levels", chest(5.0), memory, jnp.eye(2))[1]) > 0.1
+    assert float(loss("levels", chest(5.0), memory, SAME)[1]) == 0
+
+
 def test_a_shift_is_pulled_back_between_kernels_of_one_scanner_only():
     memory = history("histogram", lambda images: smooth(images) + 0.05)
 

@@ -11,6 +11,7 @@ from jaxharmo.models.filters import (
     FilterGenerator,
     LocalGains,
     Residual,
+    between_levels,
     cosines,
     filter_image,
 )
@@ -173,3 +174,24 @@ def test_gradients_are_finite(params):
     for gradient in jax.tree.leaves(jax.jit(jax.grad(total, (0, 1)))(params, jnp.ones((1, STYLE)))):
         assert np.isfinite(gradient).all()
         assert np.abs(gradient).max() > 0
+
+
+def test_offsets_between_levels_are_interpolated():
+    levels, random = (-0.9, -0.5, 0.1, 0.3), np.random.default_rng(0)
+    image, values = random.uniform(-1, 1, (2, 5, 7)), random.normal(size=(2, 4))
+    found = between_levels(jnp.asarray(image), jnp.asarray(values), levels)
+    for each, shown, of in zip(found, image, values, strict=True):
+        np.testing.assert_allclose(each, np.interp(shown, levels, of), atol=1e-6)
+
+
+def test_a_calibration_shifts_each_tissue_by_its_offset():
+    levels, style = (-0.9, -0.5, 0.1, 0.3), jnp.ones((1, STYLE))
+    model = FilterGenerator(KNOTS, 0, local_gains=False, levels=levels)
+    image = jnp.full((1, 16, 16, 1), 0.1)
+    params = model.init(jax.random.key(0), image, style, style)["params"]
+    kernel = np.zeros((STYLE, len(levels)))
+    kernel[0] = 1, 2, 3, 4
+    params = params | {"offset": {"kernel": kernel}}
+    made = model.apply({"params": params}, image, style, jnp.zeros_like(style))
+    # In units of 0.03 for a style of 1.
+    np.testing.assert_allclose(made - image, 0.09, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The domains' means before the first step, against one description of all crops at once."""
+"""The domains before the first step, against one description of all crops at once."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,44 +9,64 @@ from jaxharmo.ops.intensity import normalize
 from jaxharmo.training.domains import describe_domains
 from jaxharmo.training.terms import empty_changes
 
+LOSSES = dict.fromkeys(DESCRIPTORS, 1.0)
 CONFIG = replace(
     TINY,
-    data={"domains": ("a", "b"), "crop": 64},
+    data={"domains": ("A -- soft", "A -- sharp", "B -- soft"), "crop": 64},
     texture={"compare": "changes", "aggregation": "mean", "normalization": "relative"},
-    loss={"texture": 1.0, "spectrum": 1.0, "histogram": 1.0, "activity": 1.0},
+    loss=LOSSES,
 )
 
 
-def crops_of(domain):
-    random = np.random.default_rng(domain)
-    return random.normal(40 * domain, 30 + 20 * domain, (21, 64, 64)).astype(np.int16)
+def crops_of(number, pixel=0.0):
+    """Noise, which differs by domain and, here, by pixel."""
+    assert not pixel or abs(pixel / 0.9 - 1) < 0.011, "the coarser of both, within half a step"
+    random = np.random.default_rng(number)
+    crops = random.normal(40 * number, 30 + 20 * number, (21, 64, 64)).astype(np.int16)
+    return 2 * crops[:16] if pixel else crops
+
+
+def pixel_of(number):
+    return (0.7, 0.7, 0.9)[number]
+
+
+def described(name, crops):
+    images = normalize(jnp.asarray(crops), CONFIG.data.window)[..., None]
+    return np.asarray(DESCRIPTORS[name](CONFIG).describe(images), np.float64)
 
 
 def test_means_and_variances_are_those_of_all_crops():
-    described = describe_domains(CONFIG, crops_of)
-    assert set(described) == set(DESCRIPTORS)
-    for name, memory in described.items():
-        for domain in (0, 1):
-            images = normalize(jnp.asarray(crops_of(domain)), CONFIG.data.window)[..., None]
-            cells = np.asarray(DESCRIPTORS[name](CONFIG).describe(images), np.float64)
-            np.testing.assert_allclose(memory.mean[domain], cells.mean(0), rtol=1e-4, atol=1e-5)
+    memories = describe_domains(CONFIG, crops_of, pixel_of)
+    assert set(memories) == set(DESCRIPTORS)
+    for name, memory in memories.items():
+        for number in range(3):
+            cells = described(name, crops_of(number))
+            np.testing.assert_allclose(memory.mean[number], cells.mean(0), rtol=1e-4, atol=1e-4)
             np.testing.assert_allclose(
-                memory.variance_of_real[domain], cells.var(0), rtol=1e-3, atol=1e-5
+                memory.variance_of_real[number], cells.var(0), rtol=1e-3, atol=1e-5
             )
         assert not np.any(memory.change_count)
 
 
+def test_scanners_are_compared_at_one_pixel():
+    for name, memory in describe_domains(CONFIG, crops_of, pixel_of).items():
+        even = [described(name, crops_of(number)).mean(0) for number in range(3)]
+        coarse = [described(name, crops_of(number, 0.9)).mean(0) for number in range(3)]
+        close = {"rtol": 1e-3, "atol": 1e-3}
+        np.testing.assert_allclose(memory.wanted[0, 1], even[1] - even[0], **close)
+        np.testing.assert_allclose(memory.wanted[1, 2], coarse[2] - coarse[1], **close)
+        np.testing.assert_array_equal(memory.wanted, -memory.wanted.swapaxes(0, 1))
+
+
 def test_shapes_are_those_that_the_step_is_compiled_for():
-    described, empty = describe_domains(CONFIG, crops_of), empty_changes(CONFIG)
+    memories, empty = describe_domains(CONFIG, crops_of, pixel_of), empty_changes(CONFIG)
     for name in empty:
         for one, other in zip(
-            vars(described[name]).values(), vars(empty[name]).values(), strict=True
+            vars(memories[name]).values(), vars(empty[name]).values(), strict=True
         ):
             assert (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
 def test_without_change_losses_no_crop_is_read():
-    config = replace(
-        CONFIG, loss={"texture": 0.0, "spectrum": 0.0, "histogram": 0.0, "activity": 0.0}
-    )
-    assert describe_domains(config, lambda domain: 1 / 0) == {}
+    config = replace(CONFIG, loss=dict.fromkeys(LOSSES, 0.0))
+    assert describe_domains(config, crops_of=None, pixel_of=None) == {}

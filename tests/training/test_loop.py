@@ -25,11 +25,11 @@ def batches_from(first):
     return (make_batch(CONFIG, seed=number) for number in itertools.count(first))
 
 
-def crops_of(domain):
-    return np.random.default_rng(domain).integers(-1024, 400, (20, 16, 16)).astype(np.int16)
+def crops_of(number, pixel=0.0):
+    return np.random.default_rng(number).integers(-1024, 400, (20, 16, 16)).astype(np.int16)
 
 
-DATA = TrainingData(batches_from, crops_of, SOURCES)
+DATA = TrainingData(batches_from, crops_of, lambda number: 0.7, SOURCES)
 
 
 def train(workdir, steps, batches=batches_from, **train_options):
