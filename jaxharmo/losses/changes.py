@@ -50,16 +50,14 @@ class Descriptor:
     """Name in ``AGGREGATIONS``, or ``attention``, which the caller applies."""
     shares: bool = False
     """Cells are shares that add up to 1; gaps are relative to the mean share of both domains."""
-    within: bool = True
-    """Used between kernels of one scanner."""
     between: bool = True
-    """Used between scanners."""
+    """Used between scanners too, not only between kernels of one."""
     rounding: float = -math.inf
     """Value of a cell, a logarithm, if an image had no power but that of rounding to whole HU."""
 
     def used(self, same_scanner: Float[Array, "k k"]) -> Float[Array, "k k"]:
         """1 for the pairs of domains that are compared by this description."""
-        return self.within * same_scanner + self.between * (1 - same_scanner)
+        return same_scanner + self.between * (1 - same_scanner)
 
     def rounding_gap(self, mean: Float[Array, "... f"]) -> Float[Array, "... f"]:
         """How far a gap is off because a filter amplifies rounding errors of its source.

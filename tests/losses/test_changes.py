@@ -267,7 +267,8 @@ def test_a_shift_moves_the_levels_of_the_tissues_that_an_image_has():
 
 def test_levels_do_not_depend_on_how_much_there_is_of_a_tissue():
     less, more = np.asarray(TABLE["levels"].describe(chest()))[:, 1]
-    assert abs(more - less) < 0.1
+    # 2 HU, for what is mixed at the borders.
+    assert abs(more - less) < 0.2
 
 
 @pytest.mark.parametrize(("level", "number"), [(-992.5, 0), (45.0, 1), (285.0, 2)])
@@ -278,15 +279,17 @@ def test_the_level_of_a_tissue_is_read_off(level, number):
     assert found[number] == pytest.approx(0.3 / 1.005, abs=1e-3)
 
 
-def test_levels_are_compared_between_scanners_only():
-    images = chest()
+def test_levels_are_pulled_back_between_scanners():
     describe = TABLE["levels"].describe
-    mean = describe(images).mean(0)
-    memory = Memory.start(jnp.stack([mean, mean]), jnp.zeros((2, len(mean))))
+    cells = describe(chest())
+    memory = Memory.start(jnp.stack([cells.mean(0)] * 2), jnp.zeros((2, cells.shape[1])))
     domains = jnp.zeros(2, int), jnp.ones(2, int)
-    memory = remember(memory, describe(images), describe(chest(5.0)), *domains)
-    assert float(loss("levels", chest(5.0), memory, jnp.eye(2))[1]) > 0.1
-    assert float(loss("levels", chest(5.0), memory, SAME)[1]) == 0
+    memory = remember(memory, cells, describe(chest(5.0)), *domains)
+
+    def of_shift(shift):
+        return loss("levels", chest(5.0 + shift), memory, jnp.eye(2))[0]
+
+    assert float(jax.grad(of_shift)(0.0)) > 0
 
 
 def test_a_shift_is_pulled_back_between_kernels_of_one_scanner_only():
