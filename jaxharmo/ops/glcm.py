@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxharmo.ops import binning as soft
 from jaxharmo.ops.haralick import MATRIX_FEATURES
-from jaxharmo.ops.matrices import check_low_rank, choose_method, count_pairs
+from jaxharmo.ops.matrices import check_low_rank, count_pairs
 from jaxharmo.ops.pairs import PAIR_FEATURES, Offset, pair_features, reach
 
 OFFSETS: tuple[Offset, ...] = (
@@ -177,10 +177,9 @@ def glcm_matrices(
 @partial(jax.jit, static_argnums=1)
 def _matrices(images: Array, config: GlcmConfig, mask: Array | None) -> Float[Array, "b o l l"]:
     binning = config.soft_binning
-    method = choose_method(binning, images.dtype) if config.method == "auto" else config.method
 
     def of_image(image: Array, inside: Array | None) -> Float[Array, "o l l"]:
-        counts = count_pairs(image, inside, binning, config.offsets, method)
+        counts = count_pairs(image, inside, binning, config.offsets, config.method)
         symmetric = counts + counts.mT
         total = symmetric.sum((1, 2), keepdims=True)
         return jnp.where(total == 0, 0, symmetric / jnp.where(total == 0, 1, total))

@@ -4,7 +4,8 @@
 Gaussian's weights are smooth functions of the intensity, w_l(u) = Σ_r Q_lr T_r(t) in Chebyshev
 polynomials, so that P = Q (Σ_p T(t_p) T(t_{p+o})ᵀ) Qᵀ with few r. ``product``: the weights of all
 pixels on all levels, multiplied; always possible, and the form that the others are tested against.
-``pallas``: the product in one kernel for GPU or TPU (``fused``), not yet timed on either.
+``pallas``: the product in one kernel for GPU or TPU (``fused``). ``auto``: the cheapest of the
+first three; on a TPU ``product`` in place of ``scatter``, which takes minutes to compile there.
 """
 
 import dataclasses
@@ -21,13 +22,15 @@ from jaxtyping import Array, Bool, Float
 from jaxharmo.ops import chebyshev
 from jaxharmo.ops.binning import Binning, level_coordinate, linear_taps, weights
 from jaxharmo.ops.cumulants import cumulants
-from jaxharmo.ops.pairs import Offset, neighbours
+from jaxharmo.ops.pairs import Offset, neighbours, reach
 
-Method = Literal["scatter", "low_rank", "product", "pallas"]
+Method = Literal["auto", "scatter", "low_rank", "product", "pallas"]
 Counts = Float[Array, "l l"]
-Values = Float[Array, "n h w"]
+Values = Callable[[Float[Array, "h w"]], Float[Array, "h w n"]]
 
 _NODES = 1024
+_BLOCK = 1024
+"""Pairs multiplied at a time: XLA takes minutes to compile one long float32 product for a TPU."""
 
 
 def choose_method(binning: Binning, dtype: np.dtype) -> Method:
@@ -55,13 +58,18 @@ def count_pairs(
 
     Raises ``ValueError`` where a Gaussian is too narrow for ``low_rank``.
     """
-    if method == "pallas":
-        present = jnp.ones_like(image) if mask is None else mask.astype(image.dtype)
-        return _fused(image, present, binning, offsets)
-    form = {"scatter": _scatter, "low_rank": _low_rank, "product": _product}[method]
-    # What is cut out for an offset is many times the image: the gradient cuts it out again.
-    count = jax.checkpoint(form(image, mask, binning), static_argnums=(0,))
-    return jnp.stack([count(offset) for offset in offsets])
+    present = jnp.ones_like(image) if mask is None else mask.astype(image.dtype)
+    if method == "auto":
+        method = choose_method(binning, image.dtype)
+        if method == "scatter":
+            return lax.platform_dependent(
+                image,
+                present,
+                tpu=partial(_product, binning=binning, offsets=offsets),
+                default=partial(_scatter, binning=binning, offsets=offsets),
+            )
+    form = {"scatter": _scatter, "low_rank": _low_rank, "product": _product, "pallas": _fused}
+    return form[method](image, present, binning, offsets)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -88,39 +96,82 @@ def _fused_forward(image, present, binning, offsets):
 
 def _fused_backward(binning, offsets, residuals, cotangent):
     image, present = residuals
-    method = choose_method(binning, image.dtype)
-    count = lambda x: count_pairs(x, present, binning, offsets, method)  # noqa: E731
+    count = lambda x: count_pairs(x, present, binning, offsets, "auto")  # noqa: E731
     return (*jax.vjp(count, image)[1](cotangent), jnp.zeros_like(present))
 
 
 _fused.defvjp(_fused_forward, _fused_backward)
 
 
-def _product(image: Array, mask: Array | None, binning: Binning) -> Callable[[Offset], Counts]:
-    return _products(jnp.moveaxis(_masked(weights(image, binning), mask), -1, 0))
+def _product(
+    image: Array, present: Array, binning: Binning, offsets: tuple[Offset, ...]
+) -> Float[Array, "o l l"]:
+    return _products(image, present, lambda x: weights(x, binning), offsets)
 
 
-def _low_rank(image: Array, mask: Array | None, binning: Binning) -> Callable[[Offset], Counts]:
+def _low_rank(
+    image: Array, present: Array, binning: Binning, offsets: tuple[Offset, ...]
+) -> Float[Array, "o l l"]:
     check_low_rank(binning, str(image.dtype))
     coefficients = low_rank_basis(binning, str(image.dtype))
-    t = level_coordinate(image, binning) * (2 / (binning.levels - 1)) - 1
-    basis = [jnp.ones_like(t), t]
-    while len(basis) < len(coefficients):
-        basis.append(2 * t * basis[-1] - basis[-2])
-    products = _products(_masked(jnp.stack(basis, -1), mask).transpose(2, 0, 1))
+
+    def polynomials(x: Float[Array, "h w"]) -> Float[Array, "h w r"]:
+        t = level_coordinate(x, binning) * (2 / (binning.levels - 1)) - 1
+        basis = [jnp.ones_like(t), t]
+        while len(basis) < len(coefficients):
+            basis.append(2 * t * basis[-1] - basis[-2])
+        return jnp.stack(basis, -1)
+
+    products = _products(image, present, polynomials, offsets)
     by_level = jnp.asarray(coefficients.T, image.dtype)
-    matmul = lambda a, b: jnp.matmul(a, b, precision=lax.Precision.HIGHEST)  # noqa: E731
-    return lambda offset: matmul(matmul(by_level, products(offset)), by_level.T)
+    matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+    return matmul(matmul(by_level, products), by_level.T)
 
 
-def _scatter(image: Array, mask: Array | None, binning: Binning) -> Callable[[Offset], Counts]:
+def _products(
+    image: Float[Array, "h w"],
+    present: Float[Array, "h w"],
+    values: Values,
+    offsets: tuple[Offset, ...],
+) -> Float[Array, "o n n"]:
+    """``Σ_p values_i(x_p) values_j(x_{p+o})``, a few rows of pixels at a time."""
+    height, width = image.shape
+    (above, beside), rows = reach(offsets), max(1, min(height, _BLOCK // width))
+    rounds = -(-height // rows)
+    # Around the image, and below it up to a whole round, pixels that are not present.
+    around = ((above, above + rounds * rows - height), (beside, beside))
+    image, present = jnp.pad(image, around, mode="edge"), jnp.pad(present, around)
+
+    def cut(row: Array, column: Array | int) -> Array:
+        part = lambda x: lax.dynamic_slice(x, (row, column), (rows, width))  # noqa: E731
+        return values(part(image)) * part(present)[..., None]
+
+    def count(offset: Array) -> Array:
+        # The gradient makes the values again: those of all rounds are many times the image.
+        @jax.checkpoint
+        def add(total: Array, row: Array) -> tuple[Array, None]:
+            first, second = cut(row, beside), cut(row + offset[0], beside + offset[1])
+            found = jnp.einsum("hwi,hwj->ij", first, second, precision=lax.Precision.HIGHEST)
+            return total + found, None
+
+        size = jax.eval_shape(values, image).shape[-1]
+        nothing = jnp.zeros((size, size), image.dtype)
+        return lax.scan(add, nothing, above + rows * jnp.arange(rounds))[0]
+
+    return lax.map(count, jnp.asarray(offsets))
+
+
+def _scatter(
+    image: Array, present: Array, binning: Binning, offsets: tuple[Offset, ...]
+) -> Float[Array, "o l l"]:
     levels = binning.levels
     lower, upper = linear_taps(image, binning)
-    present = jnp.ones_like(image) if mask is None else mask.astype(image.dtype)
     # Of a pair in the cell (i, j): how many, and the sums of the upper weights and their product.
     factors = jnp.stack([present, upper * present])
     cells = (levels - 1) ** 2
 
+    # What is cut out for an offset is many times the image: the gradient cuts it out again.
+    @partial(jax.checkpoint, static_argnums=(0,))
     def count(offset: Offset) -> Counts:
         (i, j), (first, second) = _ends(lower, offset), _ends(factors, offset)
         cell = (i * (levels - 1) + j).ravel()
@@ -131,24 +182,12 @@ def _scatter(image: Array, mask: Array | None, binning: Binning) -> Callable[[Of
         rows = _to_levels(both[:, :, 0], both[:, :, 1])
         return _to_levels(rows[..., 0].T, rows[..., 1].T).T
 
-    return count
+    return jnp.stack([count(offset) for offset in offsets])
 
 
 def _to_levels(total: Array, upper: Array) -> Array:
     empty = jnp.zeros_like(total[:1])
     return jnp.concatenate([total - upper, empty]) + jnp.concatenate([empty, upper])
-
-
-def _products(values: Values) -> Callable[[Offset], Counts]:
-    def product(offset: Offset) -> Counts:
-        first, second = _ends(values, offset)
-        return jnp.einsum("ihw,jhw->ij", first, second, precision=lax.Precision.HIGHEST)
-
-    return product
-
-
-def _masked(values: Float[Array, "h w n"], mask: Array | None) -> Float[Array, "h w n"]:
-    return values if mask is None else values * mask[..., None]
 
 
 def _ends(values: Float[Array, "... h w"], offset: Offset) -> tuple[Array, Array]:
