@@ -140,18 +140,19 @@ def _products(
     rounds = -(-height // rows)
     # Around the image, and below it up to a whole round, pixels that are not present.
     around = ((above, above + rounds * rows - height), (beside, beside))
-    image, present = jnp.pad(image, around, mode="edge"), jnp.pad(present, around)
+    image, present = jnp.pad(image, around), jnp.pad(present, around)
 
     def cut(row: Array, column: Array | int) -> Array:
         part = lambda x: lax.dynamic_slice(x, (row, column), (rows, width))  # noqa: E731
-        return values(part(image)) * part(present)[..., None]
+        found = values(part(image)) * part(present)[..., None]
+        return found.reshape(rows * width, -1)
 
     def count(offset: Array) -> Array:
         # The gradient makes the values again: those of all rounds are many times the image.
         @jax.checkpoint
         def add(total: Array, row: Array) -> tuple[Array, None]:
             first, second = cut(row, beside), cut(row + offset[0], beside + offset[1])
-            found = jnp.einsum("hwi,hwj->ij", first, second, precision=lax.Precision.HIGHEST)
+            found = jnp.matmul(first.T, second, precision=lax.Precision.HIGHEST)
             return total + found, None
 
         size = jax.eval_shape(values, image).shape[-1]

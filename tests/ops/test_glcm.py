@@ -79,7 +79,8 @@ def test_cheap_matrices_are_the_product_and_so_is_their_gradient(image, options)
 def test_a_sharded_batch_is_not_gathered():
     mesh = make_mesh()
     images = jax.ShapeDtypeStruct((16, 24, 24), jnp.float32, sharding=split_by_batch(mesh))
-    for config in (FEW[0], dataclasses.replace(PUBLISHED, offsets=OFFSETS[::5])):
+    few = dataclasses.replace(FEW[0], method="product")
+    for config in (FEW[0], few, dataclasses.replace(PUBLISHED, offsets=OFFSETS[::5])):
         total = lambda x, c=config: glcm_features(x, c, ("contrast", "idm"))["idm"].mean()  # noqa: E731
         compiled = jax.jit(jax.value_and_grad(total)).lower(images).compile()
         assert "all-gather" not in compiled.as_text()
@@ -99,6 +100,15 @@ def test_the_cheapest_way_is_chosen(image):
     narrow = GlcmConfig(levels=256, binning="gaussian", sigma=1.0)
     for config, method in ((wide, "low_rank"), (narrow, "product"), (GlcmConfig(), "scatter")):
         assert choose_method(config.soft_binning, images.dtype) == method
+
+
+def test_a_tpu_is_given_no_scatter():
+    images = jax.ShapeDtypeStruct((2, 16, 16), jnp.float32)
+    traced = jax.jit(lambda x: glcm_matrices(x, GlcmConfig(levels=16))).trace(images)
+    text = {name: traced.lower(lowering_platforms=(name,)).as_text() for name in ("tpu", "cuda")}
+    assert "scatter" in text["cuda"]
+    assert "scatter" not in text["tpu"]
+    assert "dot_general" in text["tpu"]
 
 
 @pytest.mark.parametrize("config", FEW, ids=NAMES)
