@@ -9,10 +9,13 @@ from typing import Annotated, Any
 import tyro
 
 from jaxharmo.commands.chosen_config import ChosenConfig, parse_with_config
+from jaxharmo.config_files import load_config
 from jaxharmo.console import message
+from jaxharmo.files import write_text
 from jaxharmo.planning.machines import find_machine
-from jaxharmo.planning.plan import plan
+from jaxharmo.planning.plan import check_divides, plan
 from jaxharmo.planning.report import lines
+from jaxharmo.planning.table import add_row, has_row, label
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,8 +25,8 @@ class Plan:
     Needs the compiler of that machine: the extra plan-tpu or plan-cuda.
     """
 
-    on: str
-    """Machine: h100:8, h200:1, b200:8, a100:4, l4:1, v5e:2x4, v5p:2x2x2, v6e:4x4 and others."""
+    on: tuple[str, ...]
+    """Machines: h100:8, h200:1, b200:8, a100:4, l4:1, v5e:2x4, v5p:2x2x2, v6e:4x4 and others."""
     chosen: Annotated[ChosenConfig, tyro.conf.arg(name="", prefix_name=False)] = dataclasses.field(
         default_factory=ChosenConfig
     )
@@ -34,21 +37,37 @@ class Plan:
     largest_batch: bool = False
     """Look for the largest batch that fits; compiles five to twenty times."""
     json: Path | None = None
-    """File to write the figures to."""
+    """File to write the figures to: a list where there are several machines."""
+    table: Path | None = None
+    """Markdown file to whose table of plans each one is added; those that it has are not made
+    again."""
 
     def run(self) -> None:
         """Compile and print."""
-        machine = find_machine(self.on)
-        figures = plan(
-            self.chosen.load(tuple(map(str, range(self.domains)))),
-            machine,
-            variants=self.variants,
-            largest_batch=self.largest_batch,
-            report=message,
-        )
-        print("\n".join(lines(figures)))
+        machines = [find_machine(name) for name in self.on]
+        config = self.chosen.load(tuple(map(str, range(self.domains))))
+        for machine in machines:
+            check_divides(config, machine)
+        name = label(self.chosen.config, config, load_config(self.chosen.config))
+        made = []
+        for machine in machines:
+            if self.table and has_row(self.table, name, machine.name):
+                message(f"{self.table} has {machine.name}")
+                continue
+            figures = plan(
+                config,
+                machine,
+                variants=self.variants,
+                largest_batch=self.largest_batch,
+                report=message,
+            )
+            print("\n".join(lines(figures)), flush=True)
+            if self.table:
+                add_row(self.table, name, figures)
+            made.append(figures)
         if self.json:
-            self.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+            content = made[0] if len(machines) == len(made) == 1 else made
+            write_text(self.json, json.dumps(content, indent=2) + "\n")
 
 
 def parse(args: Sequence[str], prog: str) -> Any:

@@ -129,7 +129,7 @@ def plan_step(config: Config, machine: Machine, devices: Sequence[Any]) -> dict:
     """Compile one step and analyse it."""
     program = step_program(config, make_mesh(devices))
     usable = machine.card.memory * machine.card.share
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     try:
         compiled = program.lower().compile()
     except jax.errors.JaxRuntimeError as error:
@@ -137,7 +137,7 @@ def plan_step(config: Config, machine: Machine, devices: Sequence[Any]) -> dict:
             raise
         # A TPU's compiler gives up where memory is short.
         return {"fits": False, "peak_bytes": _needed(str(error)), "usable_bytes": usable}
-    seconds = time.perf_counter() - started
+    seconds, busy = time.perf_counter() - started, time.process_time() - busy
     memory = Memory.of(compiled)
     assert memory, "compilers for accelerators report memory"
     counted = step_flops(program.networks, config) / machine.devices
@@ -163,6 +163,7 @@ def plan_step(config: Config, machine: Machine, devices: Sequence[Any]) -> dict:
         "kernels": done.kernels,
         "collectives": {kind: found._asdict() for kind, found in done.collectives.items()},
         "seconds_compile": seconds,
+        "seconds_cpu": busy,
         "steps": config.train.steps,
         "estimate": {
             "seconds_compute": at_best.compute,

@@ -24,37 +24,40 @@ def lines(figures: dict) -> Iterator[str]:
 
 
 def _step(figures: dict) -> Iterator[str]:
-    yield f"{_fits(figures)} a device, of {_size(figures['usable_bytes'])} that JAX can use"
+    yield f"{_fits(figures)} a device, of {size(figures['usable_bytes'])} that JAX can use"
     if "estimate" not in figures:
         return
     yield (
-        f"memory: arguments {_size(figures['argument_bytes'])}, temporaries "
-        f"{_size(figures['temporary_bytes'])}, result {_size(figures['result_bytes'])} "
+        f"memory: arguments {size(figures['argument_bytes'])}, temporaries "
+        f"{size(figures['temporary_bytes'])}, result {size(figures['result_bytes'])} "
         "(takes the arguments' place)"
     )
     yield (
         f"a step, each device: {figures['operations']:.3g} operations "
         f"({figures['operations_counted']:.3g} in its networks), "
-        f"{_size(figures['bytes_moved'])} moved, "
+        f"{size(figures['bytes_moved'])} moved, "
         f"{figures['kernels']:,} kernels, {figures['compute_dtype']}"
     )
-    yield f"collectives: {_collectives(figures['collectives'])}"
-    yield f"compiled in {figures['seconds_compile']:.0f} s"
+    yield f"collectives: {collectives(figures['collectives'])}"
+    yield (
+        f"compiled in {figures['seconds_compile']:.0f} s "
+        f"({figures['seconds_cpu']:.0f} s of CPU time)"
+    )
     at_best = figures["estimate"]
     yield (
-        f"estimate, not measured: a step takes at least {_duration(at_best['seconds_step'])} "
-        f"(compute {_duration(at_best['seconds_compute'])}, memory "
-        f"{_duration(at_best['seconds_memory'])}, links {_duration(at_best['seconds_links'])})"
+        f"estimate, not measured: a step takes at least {duration(at_best['seconds_step'])} "
+        f"(compute {duration(at_best['seconds_compute'])}, memory "
+        f"{duration(at_best['seconds_memory'])}, links {duration(at_best['seconds_links'])})"
     )
     yield (
         f"estimate, not measured: {figures['steps']:,} steps take at least "
-        f"{_duration(at_best['days'] * 86_400)}, {at_best['device_hours']:,.2f} device hours"
+        f"{duration(at_best['days'] * 86_400)}, {at_best['device_hours']:,.2f} device hours"
     )
 
 
 def _fits(figures: dict) -> str:
     peak = figures["peak_bytes"]
-    needs = _size(peak) if peak else "more"
+    needs = size(peak) if peak else "more"
     if figures["fits"]:
         return f"fits: needs {needs}"
     # Of a compiler that gave up, the first allocation that was too large.
@@ -67,25 +70,26 @@ def _difference(changed: dict, figures: dict) -> str:
         found.append(f"{changed['peak_bytes'] / figures['peak_bytes'] - 1:+.0%}")
     if "estimate" in changed:
         seconds = changed["estimate"]["seconds_step"]
-        found.append(f"estimate {_duration(seconds)} a step")
-        found.append(f"collectives {_collectives(changed['collectives'])}")
+        found.append(f"estimate {duration(seconds)} a step")
+        found.append(f"collectives {collectives(changed['collectives'])}")
     return ", ".join(found)
 
 
-def _collectives(found: dict) -> str:
+def collectives(found: dict) -> str:
+    """Count and bytes of each kind."""
     return (
-        " and ".join(
-            f"{one['count']} {kind} ({_size(one['bytes'])})" for kind, one in found.items()
-        )
+        " and ".join(f"{one['count']} {kind} ({size(one['bytes'])})" for kind, one in found.items())
         or "none"
     )
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
+    """Bytes, in a unit that suits."""
     return _in_units(count, _LARGE)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, in a unit that suits."""
     return _in_units(seconds, _LONG)
 
 

@@ -57,14 +57,35 @@ def test_what_makes_no_sense_is_refused(words, named):
 
 def test_a_plan_takes_them_too():
     command = parsed("plan", "--on", "h100:8", "--data.crop", "256", "--variants")
-    assert (command.on, command.variants, command.largest_batch) == ("h100:8", True, False)
+    assert (command.on, command.variants, command.largest_batch) == (("h100:8",), True, False)
     assert command.chosen.settings.data.crop == 256
     with pytest.raises(InputError, match="--on"):
         parsed("plan")
     with pytest.raises(InputError, match="h100:0: no such machine"):
         parsed("plan", "--on", "h100:0").run()
     with pytest.raises(InputError, match="batch-size 4 does not divide over 8 devices"):
-        parsed("plan", "--on", "h100:8").run()
+        parsed("plan", "--on", "h100:1", "h100:8").run()
+
+
+def test_machines_that_the_table_has_are_not_planned_again(monkeypatch, tmp_path, capsys):
+    planned = []
+
+    def plan(config, machine, **_):
+        planned.append(machine.name)
+        return {"machine": machine.name, "fits": False, "peak_bytes": 1e9}
+
+    monkeypatch.setattr("jaxharmo.commands.plan.plan", plan)
+    monkeypatch.setattr("jaxharmo.commands.plan.lines", lambda figures: [figures["machine"]])
+    table, kept = tmp_path / "plans.md", tmp_path / "plans.json"
+    options = ("--table", str(table), "--json", str(kept))
+    parsed("plan", "--on", "h100:1", *options).run()
+    assert json.loads(kept.read_text())["machine"] == "h100:1"
+    parsed("plan", "--on", "h100:1", "h100:2", "v5e:1x1", *options).run()
+    assert planned == ["h100:1", "h100:2", "v5e:1x1"]
+    assert [one["machine"] for one in json.loads(kept.read_text())] == ["h100:2", "v5e:1x1"]
+    assert table.read_text().count("| no |") == 3
+    parsed("plan", "--on", "h100:1", "--data.crop", "64", *options).run()
+    assert planned[3:] == ["h100:1"]
 
 
 def test_options_reach_the_profile(monkeypatch, tmp_path, capsys):
