@@ -16,6 +16,10 @@ from jaxharmo.training.optim import Optimizers, build_optimizers
 from jaxharmo.training.state import TrainState, init_state
 from jaxharmo.training.step import build_step
 
+_ONE_ALL_REDUCE = {"xla_gpu_all_reduce_combine_threshold_bytes": str(2**31)}
+"""For GPUs: the gradients of an update are summed over them in one piece, of at most so many bytes.
+XLA's own limit is less than the weights of one network."""
+
 
 @dataclasses.dataclass(frozen=True)
 class StepProgram:
@@ -48,6 +52,7 @@ def step_program(config: Config, mesh: Mesh) -> StepProgram:
         build_step(networks, optimizers, config),
         donate_argnums=0,
         out_shardings=(placed, replicated(mesh)),
+        compiler_options=_ONE_ALL_REDUCE if mesh.devices.flat[0].platform == "gpu" else None,
     )
     put = lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)  # noqa: E731
     batch = {name: put(leaf, split_by_batch(mesh)) for name, leaf in _batch_shapes(config).items()}
