@@ -2,8 +2,7 @@
 
     python train.py --config configs/lidc_baseline.py --data SHARDS --workdir runs/lidc_baseline
 
-Meant for GPUs with 80 GB or several smaller ones; not yet trained to the end by us, so there is no
-result to expect.
+Needs no more memory than that. Not yet trained to the end by us, so there is no result to expect.
 """
 
 import dataclasses

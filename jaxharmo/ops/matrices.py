@@ -62,14 +62,39 @@ def count_pairs(
     if method == "auto":
         method = choose_method(binning, image.dtype)
         if method == "scatter":
-            return lax.platform_dependent(
-                image,
-                present,
-                tpu=partial(_product, binning=binning, offsets=offsets),
-                default=partial(_scatter, binning=binning, offsets=offsets),
-            )
+            return _by_platform(image, present, binning, offsets)
     form = {"scatter": _scatter, "low_rank": _low_rank, "product": _product, "pallas": _fused}
     return form[method](image, present, binning, offsets)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _by_platform(
+    image: Array, present: Array, binning: Binning, offsets: tuple[Offset, ...]
+) -> Float[Array, "o l l"]:
+    tpu, default = (partial(f, binning=binning, offsets=offsets) for f in (_product, _scatter))
+    return lax.platform_dependent(image, present, tpu=tpu, default=default)
+
+
+def _by_platform_forward(image, present, binning, offsets):
+    return _by_platform(image, present, binning, offsets), (image, present)
+
+
+def _by_platform_backward(binning, offsets, residuals, cotangent):
+    # Each platform's own: JAX would keep for one what only the other's gradient needs.
+    def slope(form: Callable) -> Callable:
+        def of(image: Array, present: Array, cotangent: Array) -> Array:
+            return jax.vjp(lambda x: form(x, present, binning, offsets), image)[1](cotangent)[0]
+
+        return of
+
+    image, present = residuals
+    slopes = lax.platform_dependent(
+        image, present, cotangent, tpu=slope(_product), default=slope(_scatter)
+    )
+    return slopes, jnp.zeros_like(present)
+
+
+_by_platform.defvjp(_by_platform_forward, _by_platform_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -142,18 +167,16 @@ def _products(
     around = ((above, above + rounds * rows - height), (beside, beside))
     image, present = jnp.pad(image, around), jnp.pad(present, around)
 
-    def cut(row: Array, column: Array | int) -> Array:
-        part = lambda x: lax.dynamic_slice(x, (row, column), (rows, width))  # noqa: E731
-        found = values(part(image)) * part(present)[..., None]
-        return found.reshape(rows * width, -1)
-
     def count(offset: Array) -> Array:
         # The gradient makes the values again: those of all rounds are many times the image.
         @jax.checkpoint
         def add(total: Array, row: Array) -> tuple[Array, None]:
-            first, second = cut(row, beside), cut(row + offset[0], beside + offset[1])
-            found = jnp.matmul(first.T, second, precision=lax.Precision.HIGHEST)
-            return total + found, None
+            at, away = (row, beside), (row + offset[0], beside + offset[1])
+            cut = lambda x, corner: lax.dynamic_slice(x, corner, (rows, width))  # noqa: E731
+            flat = lambda x: x.reshape(rows * width, -1)  # noqa: E731
+            first, second = (flat(values(cut(image, corner))) for corner in (at, away))
+            first *= flat(cut(present, at) * cut(present, away))
+            return total + jnp.matmul(first.T, second, precision=lax.Precision.HIGHEST), None
 
         size = jax.eval_shape(values, image).shape[-1]
         nothing = jnp.zeros((size, size), image.dtype)
