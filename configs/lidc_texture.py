@@ -4,8 +4,8 @@
 
 512×512, batch 8, 100,000 steps, HU window [-1024, 400], 256 levels on [-1, 1] with a Gaussian
 assignment of σ = 0.5, on the central 256×256 pixels. On one GPU it needs 8.4 GB by
-``jaxharmo plan`` with ``--train.compute-dtype bfloat16``. Not yet trained to the end by us, so there is
-no result to expect.
+``jaxharmo plan`` with ``--train.compute-dtype bfloat16``. Not yet trained to the end by us, so
+there is no result to expect.
 
 Deviations from the published code are corrections: all 16 offsets have a gradient, every image has
 its own grid, the attention is trained, and the loss is finite where images agree.
