@@ -195,3 +195,24 @@ def test_a_calibration_shifts_each_tissue_by_its_offset():
     made = model.apply({"params": params}, image, style, jnp.zeros_like(style))
     # In units of 0.03 for a style of 1.
     np.testing.assert_allclose(made - image, 0.09, atol=1e-6)
+
+
+def test_only_levels_move_offsets_and_they_move_nothing_else():
+    levels, style = (-0.9, 0.1, 0.3), jnp.ones((1, STYLE))
+    model = FilterGenerator(KNOTS, WIDTH, local_gains=True, levels=levels)
+    image = noise()
+    params = model.init(jax.random.key(0), image, style, style)["params"]
+
+    def moved(number):
+        def total(params):
+            made = model.apply(
+                {"params": params}, image, style, jnp.zeros_like(style), method="with_levels"
+            )
+            return jnp.square(made[number] - 0.5).sum()
+
+        slopes = jax.jit(jax.grad(total))(params)
+        return {name for name, slope in slopes.items() if any(map(np.any, jax.tree.leaves(slope)))}
+
+    assert moved(1) == {"offset"}
+    assert "offset" not in moved(0)
+    assert {"gain", "local", "residual"} <= moved(0)
