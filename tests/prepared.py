@@ -3,7 +3,13 @@
 import csv
 
 from jaxharmo.data.manifest import SPLITS
-from jaxharmo.data.prepare import SKIPPED_NAME, WARNINGS_NAME, Job, PrepareConfig, prepare
+from jaxharmo.data.prepare.collection import (
+    SKIPPED_NAME,
+    WARNINGS_NAME,
+    Job,
+    PrepareConfig,
+    prepare,
+)
 from jaxharmo.data.shards import SliceSource
 
 

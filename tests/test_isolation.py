@@ -14,7 +14,7 @@ from harmonized import harmonized, outputs
 from prepared import all_slices, prepared, skipped_files
 
 from jaxharmo import isolation
-from jaxharmo.data.prepare import Job
+from jaxharmo.data.prepare.workers import Job
 from jaxharmo.errors import InputError
 from jaxharmo.isolation import Death, Helper
 

@@ -11,7 +11,7 @@ from prepared import prepared
 from small import SMALL
 
 from jaxharmo import lock
-from jaxharmo.data.prepare import Job
+from jaxharmo.data.prepare.workers import Job
 from jaxharmo.errors import InputError
 from jaxharmo.experiment import train_run
 from jaxharmo.lock import locked

@@ -10,7 +10,7 @@ import tyro
 
 from jaxharmo.console import message
 from jaxharmo.data.manifest import in_words
-from jaxharmo.data.prepare import SKIPPED_NAME, Job, PrepareConfig, lost, prepare
+from jaxharmo.data.prepare.collection import SKIPPED_NAME, Job, PrepareConfig, lost, prepare
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

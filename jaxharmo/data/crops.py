@@ -6,7 +6,7 @@ import math
 import numpy as np
 from jaxtyping import Float, Num
 
-from jaxharmo.data.prepare.pixels import body_box
+from jaxharmo.data.body import body_box
 
 MOST_CROPS = 64
 """Crops taken of a series; more would not change their mean style."""

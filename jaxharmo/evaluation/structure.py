@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import skimage  # Its parts load on first use.
 from jaxtyping import Float
 from scipy import ndimage
 from scipy.spatial import KDTree
-from skimage import feature
 
 from jaxharmo.ops.tissue import Image, Mask, Tissue, bounding_box, near, segment
 
@@ -89,7 +89,7 @@ def edge_map(hu: Image, window: tuple[float, float]) -> Mask:
     image = (np.clip(hu, low, high).astype(np.float64) - low) / span
     # The Sobel operator inside is not normalised: a slope of 1 per pixel gives 8.
     weak, strong = (8 * slope / span for slope in EDGE_SLOPES)
-    edges = feature.canny(image, EDGE_SCALE, low_threshold=weak, high_threshold=strong)
+    edges = skimage.feature.canny(image, EDGE_SCALE, low_threshold=weak, high_threshold=strong)
     return np.asarray(edges, bool)
 
 

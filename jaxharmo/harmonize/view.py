@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from jaxharmo.data.prepare.pixels import SCALE, body_box
+from jaxharmo.data.body import body_box
+from jaxharmo.data.prepare.pixels import SCALE
 from jaxharmo.errors import InputError
 from jaxharmo.files import make_folder, write_text
 from jaxharmo.harmonize.batch import find_volume

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 from jaxtyping import UInt8
-from skimage.io import imsave
 from tensorboardX import SummaryWriter
 
 from jaxharmo.files import write_text
@@ -45,7 +45,7 @@ class MetricsWriter:
 
     def picture(self, step: int, name: str, pixels: UInt8[np.ndarray, "h w"]) -> None:
         """One grey picture, ``samples/<name>-<step>.png``."""
-        imsave(self._samples / f"{name}-{step:07d}.png", pixels, check_contrast=False)
+        PIL.Image.fromarray(pixels).save(self._samples / f"{name}-{step:07d}.png")
         self._board.add_image(name, pixels, step, dataformats="HW")
 
 

@@ -17,7 +17,7 @@ from syntaxes import SYNTAXES
 from targets import nifti_volume
 
 from jaxharmo.data.manifest import SPLITS, read_manifest
-from jaxharmo.data.prepare import SKIPPED_NAME, Job, prepare
+from jaxharmo.data.prepare.collection import SKIPPED_NAME, Job, prepare
 from jaxharmo.data.shards import SliceSource
 
 COMMAND = ["-P", "-c", "from jaxharmo.__main__ import main; main()", "prepare"]

@@ -5,7 +5,7 @@ import pytest
 
 import jaxharmo
 from jaxharmo.data.manifest import read_manifest
-from jaxharmo.data.prepare import Job, PrepareConfig, prepare
+from jaxharmo.data.prepare.collection import Job, PrepareConfig, prepare
 from jaxharmo.data.shards import SliceSource
 
 B, L = "Philips Brilliance16 -- B", "Philips Brilliance16 -- L"

@@ -8,11 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from jaxtyping import Bool, Float32, Integer, Real
+from jaxtyping import Bool, Float32, Integer
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.pixels import iter_pixels  # pyright: ignore[reportPrivateImportUsage]
 from pydicom.tag import Tag
-from scipy import ndimage
 
 from jaxharmo.data.prepare.elements import quiet
 from jaxharmo.data.prepare.frames import flat_frames
@@ -24,9 +23,6 @@ from jaxharmo.isolation import limited
 
 SCALE = (-1024.0, 3071.0)
 """HU that a 12-bit CT can mean; below lies what scanners put outside the reconstruction circle."""
-BODY_THRESHOLD = -500.0
-"""HU between air and soft tissue."""
-BOX_GRID = 256
 UNREADABLE = "damaged or unreadable file"
 UNDECODED = "pixel data missing or cannot be decoded"
 
@@ -106,22 +102,6 @@ def pixels_of(dataset: Dataset) -> Pixels:
         _check_length(dataset)
         stored = dataset.pixel_array
         return _rescaled(stored, (dataset.Rows, dataset.Columns), dataset)
-
-
-def body_box(hu: Real[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
-    """Bounding box of the largest object denser than air: top, left, bottom, right (exclusive).
-
-    The whole image where nothing is. From ``2 * BOX_GRID`` pixels a side on, pixels are passed over
-    and the box is true to as many.
-    """
-    step = max(1, min(hu.shape) // BOX_GRID)
-    labels, count = ndimage.label(hu[::step, ::step] > BODY_THRESHOLD)  # pyright: ignore[reportGeneralTypeIssues]
-    if not count:
-        return 0, 0, *hu.shape
-    largest = int(np.argmax(np.bincount(labels.ravel())[1:]))
-    rows, columns = ndimage.find_objects(labels)[largest]
-    bottom, right = min(rows.stop * step, hu.shape[0]), min(columns.stop * step, hu.shape[1])
-    return rows.start * step, columns.start * step, bottom, right
 
 
 def padding_hu(dataset: Dataset) -> float | None:

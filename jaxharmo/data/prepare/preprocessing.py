@@ -4,11 +4,12 @@ import dataclasses
 import math
 
 import numpy as np
+import skimage  # Its parts load on first use.
 from jaxtyping import Float32, Int16
-from skimage.transform import resize
 
+from jaxharmo.data.body import body_box
 from jaxharmo.data.prepare.config import SETTINGS, PrepareConfig
-from jaxharmo.data.prepare.pixels import Pixels, body_box
+from jaxharmo.data.prepare.pixels import Pixels
 from jaxharmo.ops.tissue import Tissue, bounding_box, segment
 
 GRID = 256
@@ -76,7 +77,9 @@ def _on_grid(
         return hu, spacing
     # Clipped before, too: the scanner's floor and metal would ring.
     hu = np.clip(hu, *config.window)
-    resampled = resize(hu, shape, order=_CUBIC, mode="edge", anti_aliasing=True, clip=True)
+    resampled = skimage.transform.resize(
+        hu, shape, order=_CUBIC, mode="edge", anti_aliasing=True, clip=True
+    )
     rows, columns = (
         length * step / new for length, step, new in zip(hu.shape, spacing, shape, strict=True)
     )

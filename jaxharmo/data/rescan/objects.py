@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import skimage  # Its parts load on first use.
 from jaxtyping import Array, Float, Real
 from scipy import ndimage
-from skimage.restoration import denoise_nl_means
 
 from jaxharmo.ops.tissue import segment
 from jaxharmo.ops.total_variation import denoise
@@ -43,7 +43,7 @@ def make_object(hu: Real[np.ndarray, "h w"], spacing: tuple[float, float], width
     """
     smooth = _low_pass(np.clip(hu, -1000, _HIGHEST).astype(np.float32), spacing)
     noise = noise_level(smooth, spacing)
-    means = denoise_nl_means(
+    means = skimage.restoration.denoise_nl_means(
         smooth,
         patch_size=_PATCH,
         patch_distance=_REACH,

@@ -1,7 +1,8 @@
 import numpy as np
 from dicom_files import PADDING, ct_slice, hounsfield, save
 
-from jaxharmo.data.prepare.pixels import body_box, padding_hu, pixels_of, read_dataset
+from jaxharmo.data.body import body_box
+from jaxharmo.data.prepare.pixels import padding_hu, pixels_of, read_dataset
 
 
 def test_hounsfield_units_and_padding(tmp_path):

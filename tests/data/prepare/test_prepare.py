@@ -11,7 +11,8 @@ from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, MRImageStorage
 
 from jaxharmo.cli import main
 from jaxharmo.data.manifest import read_manifest
-from jaxharmo.data.prepare import SKIPPED_NAME, headers, reading
+from jaxharmo.data.prepare import headers, reading
+from jaxharmo.data.prepare.collection import SKIPPED_NAME
 from jaxharmo.errors import InputError
 
 DOMAIN = "SIEMENS Sensation 16 -- B30f"

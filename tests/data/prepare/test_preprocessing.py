@@ -7,7 +7,7 @@ from scipy import ndimage
 from skimage.transform import resize
 
 from jaxharmo.data.manifest import read_manifest
-from jaxharmo.data.prepare import PrepareConfig
+from jaxharmo.data.prepare.config import PrepareConfig
 from jaxharmo.data.prepare.pixels import Pixels
 from jaxharmo.data.prepare.preprocessing import preprocess
 from jaxharmo.errors import InputError

@@ -5,7 +5,7 @@ import pytest
 from dicom_files import SECRETS, ct_slice, save, truncate, uid, write_series
 from prepared import contents, prepared
 
-from jaxharmo.data.prepare import Job
+from jaxharmo.data.prepare.workers import Job
 from jaxharmo.errors import InputError
 
 

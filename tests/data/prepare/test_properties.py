@@ -7,9 +7,10 @@ from dicom_files import ct_slice, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
+from jaxharmo.data.body import body_box
 from jaxharmo.data.prepare.domains import clean, domain_name
 from jaxharmo.data.prepare.headers import MAX_SIDE, SPACING, Skipped, SliceFile, read_header
-from jaxharmo.data.prepare.pixels import Pixels, body_box, read_slices
+from jaxharmo.data.prepare.pixels import Pixels, read_slices
 from jaxharmo.data.prepare.series import group
 from jaxharmo.data.records import Slice, SliceHeader, decode, encode
 from jaxharmo.files import defused

@@ -23,7 +23,7 @@ COPIES = 12
 RUN = """
 import sys, time
 from pathlib import Path
-from jaxharmo.data.prepare import Job, PrepareConfig, prepare
+from jaxharmo.data.prepare.collection import Job, PrepareConfig, prepare
 masks = dict(body_only=True, crop="lung") if sys.argv[3] == "masks" else {}
 start = time.perf_counter()
 prepare(Path(sys.argv[1]), Path(sys.argv[2]), PrepareConfig(**masks), job=Job(workers=2))

@@ -11,8 +11,8 @@ from prepared import contents, prepared
 
 from jaxharmo.console import Progress
 from jaxharmo.data.manifest import shard_paths
-from jaxharmo.data.prepare import Job, assembly, plan, progress, tasks
-from jaxharmo.data.prepare.workers import open_workers
+from jaxharmo.data.prepare import assembly, plan, progress, tasks
+from jaxharmo.data.prepare.workers import Job, open_workers
 from jaxharmo.errors import InputError
 
 
@@ -159,7 +159,8 @@ RUN = """
 import sys
 from pathlib import Path
 from jaxharmo.console import Progress
-from jaxharmo.data.prepare import Job, PrepareConfig, plan, prepare
+from jaxharmo.data.prepare import plan
+from jaxharmo.data.prepare.collection import Job, PrepareConfig, prepare
 plan.TASK_BYTES = 2**21
 prepare(*map(Path, sys.argv[1:]), PrepareConfig(crop="body"), job=Job(workers=2))
 """

@@ -29,7 +29,8 @@ from pydicom.uid import (
 )
 from syntaxes import SYNTAXES, compress_by_gdcm
 
-from jaxharmo.data.prepare import lost, reading
+from jaxharmo.data.prepare import reading
+from jaxharmo.data.prepare.collection import lost
 from jaxharmo.data.prepare.domains import kernel_of
 from jaxharmo.data.prepare.headers import Skipped
 from jaxharmo.data.prepare.nifti import UNLABELLED

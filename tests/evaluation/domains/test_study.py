@@ -13,7 +13,7 @@ from jaxharmo.commands.domains import Domains
 from jaxharmo.commands.train import parse
 from jaxharmo.data.manifest import choose_domains, read_manifest, write_manifest
 from jaxharmo.data.phantom import PhantomConfig, make_phantom
-from jaxharmo.data.prepare import prepare
+from jaxharmo.data.prepare.collection import prepare
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.domains import StudyConfig, study_domains
 
