@@ -62,7 +62,8 @@ def test_glcm_profile_compares_and_traces(tmp_path):
 
 def test_step_profile_counts_its_collectives_and_phases(tmp_path):
     model = STEERED | {"generator": FilterGenerator(knots=2, residual_width=0, local_gains=False)}
-    config = replace(TINY, model=model, loss={"texture": 0.0, "diversity": 0.0})
+    few_terms = dict.fromkeys(("texture", "diversity", "style", "cycle"), 0.0)
+    config = replace(TINY, model=model, loss=few_terms)
     seen = []
     jax.monitoring.register_event_listener(lambda event, **_: seen.append(event))
     figures = profile_step(config, repeats=1, trace=tmp_path)
@@ -98,7 +99,8 @@ def test_input_profile_tells_of_waiting(phantom, tmp_path):
     domains = choose_domains(read_manifest(phantom), ())
     figures = profile_input(phantom, domains, SMALL, batches=4, step_seconds=0.2, trace=tmp_path)
     assert figures["slices_per_second"] > 0
-    assert figures["seconds_step"] == pytest.approx(0.2, rel=0.5)
+    # A sleep may take longer than asked.
+    assert figures["seconds_step"] > 0.19
     assert 0 <= figures["waiting"] < 1
     assert list(tmp_path.rglob("*.xplane.pb"))
     assert json.loads(json.dumps(figures)) == figures
