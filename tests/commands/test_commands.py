@@ -295,9 +295,8 @@ def test_help_of_the_sub_commands(command):
     assert command in jaxharmo("--help")[1]
 
 
-@pytest.mark.parametrize("command", [("train.py",), JAXHARMO])
-def test_wrong_use_ends_a_process_with_one_line(command):
-    assert_one_line(start(*command, "--no-such-option"), "--no-such-option")
+def test_wrong_use_ends_a_process_with_one_line():
+    assert_one_line(start(*JAXHARMO, "--no-such-option"), "--no-such-option")
 
 
 def test_wrong_use_is_one_line(phantom, tmp_path):
