@@ -51,6 +51,10 @@ LONG = (
     "evaluation/test_evaluate.py",
     "losses/test_changes.py",
     "profiling/test_profiling.py",
+    "ops/test_glcm.py",
+    "ops/test_pairs.py",
+    "ops/test_projection.py",
+    "models/test_networks.py",
 )
 
 

@@ -1,5 +1,6 @@
 """The domains before the first step, against one description of all crops at once."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from small import TINY, replace
@@ -32,7 +33,7 @@ def pixel_of(number):
 
 def described(name, crops):
     images = normalize(jnp.asarray(crops), CONFIG.data.window)[..., None]
-    return np.asarray(DESCRIPTORS[name](CONFIG).describe(images), np.float64)
+    return np.asarray(jax.jit(DESCRIPTORS[name](CONFIG).describe)(images), np.float64)
 
 
 def test_means_and_variances_are_those_of_all_crops():
