@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import Int16, Int32
 
 from jaxharmo.config import DataConfig
+from jaxharmo.data.coarsening import coarsened
 from jaxharmo.data.manifest import Domain
 from jaxharmo.data.records import Slice
-from jaxharmo.data.resampling import coarsened
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
 

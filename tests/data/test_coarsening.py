@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from jaxharmo.data.coarsening import coarsened
 from jaxharmo.data.records import Slice, SliceHeader
-from jaxharmo.data.resampling import coarsened
 
 
 def item(hu, spacing=(0.5, 0.5)):
