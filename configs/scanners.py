@@ -9,23 +9,17 @@ levels as well. Results, and what else was tried: ``docs/benchmark.md``.
 
 import dataclasses
 
-import kernel_pairs
+import iterative
 
 from jaxharmo.config import Config, FilterGenerator
 
-STEPS = 600
-
 
 def get_config() -> Config:
-    """The config; all domains of the data."""
-    config = kernel_pairs.get_config()
+    """The config; all domains of the data, and as many steps as ``configs/iterative.py``."""
+    config = iterative.get_config()
+    generator = FilterGenerator(residual_width=0, calibration=True)
     return dataclasses.replace(
         config,
-        data=dataclasses.replace(config.data, domains=()),
-        model=dataclasses.replace(
-            config.model, generator=FilterGenerator(residual_width=0, calibration=True)
-        ),
-        loss=dataclasses.replace(config.loss, levels=1.0),
-        optim=dataclasses.replace(config.optim, cosine_steps=STEPS, ema=0.98),
-        train=dataclasses.replace(config.train, steps=STEPS, batch_size=4),
+        model=dataclasses.replace(config.model, generator=generator),
+        loss=dataclasses.replace(config.loss, activity=0.0, levels=1.0),
     )

@@ -14,13 +14,7 @@ from jaxharmo.config import Config, EvalConfig, check
 from jaxharmo.console import track
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.data.phantom import make_phantom
-from jaxharmo.data.pipeline import (
-    Share,
-    even_crops,
-    mean_pixel,
-    sample_sources,
-    training_batches,
-)
+from jaxharmo.data.pipeline import DomainCrops, Share, sample_sources, training_batches
 from jaxharmo.data.prepare.workers import Job
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.evaluate import evaluate
@@ -90,11 +84,8 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
             share=Share(*runtime.process()),
         )
 
-    def crops_of(number: int, pixel: float = 0.0):
-        return even_crops(shards, domains[number], settings, pixel=pixel)
-
-    pixel_of = lambda number: mean_pixel(shards, domains[number])  # noqa: E731
-    return fit(resolved, workdir, TrainingData(batches_from, crops_of, pixel_of, samples))
+    crops = DomainCrops(shards, domains, settings)
+    return fit(resolved, workdir, TrainingData(batches_from, crops, crops.pixel, samples))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from jaxharmo import runtime
 from jaxharmo.config import Config, FilterGenerator, TextureConfig
 from jaxharmo.config_files import load_config
 from jaxharmo.data.manifest import choose_domains, read_manifest
-from jaxharmo.data.pipeline import even_crops, mean_pixel, training_batches
+from jaxharmo.data.pipeline import DomainCrops, training_batches
 from jaxharmo.evaluation.slices import DomainSlices, twins
 from jaxharmo.evaluation.texture import (
     Spectrum,
@@ -172,15 +172,8 @@ class Runs:
         self._mesh = runtime.make_mesh()
         self._program = step_program(self._config, self._mesh)
         self._step = self._program.lower().compile()
-        self._described = jax.device_get(
-            describe_domains(
-                self._config,
-                lambda number, pixel=0.0: even_crops(
-                    shards, domains[number], config.data, pixel=pixel
-                ),
-                lambda number: mean_pixel(shards, domains[number]),
-            )
-        )
+        crops = DomainCrops(shards, domains, config.data)
+        self._described = jax.device_get(describe_domains(self._config, crops, crops.pixel))
 
     def train(self, seed: int) -> Translator:
         """The averaged weights at the end."""

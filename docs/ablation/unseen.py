@@ -17,6 +17,7 @@ import run as ablation
 
 from jaxharmo import runtime
 from jaxharmo.config_files import load_config
+from jaxharmo.data.evenly import evenly
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.evaluation.slices import DomainSlices
 from jaxharmo.harmonize.few_shot import REFERENCES, add_domain
@@ -27,7 +28,7 @@ def references(shards: Path, name: str) -> np.ndarray:
     """Training slices of a domain, evenly spread."""
     (domain,) = choose_domains(read_manifest(shards), (name,))
     slices = DomainSlices(shards, "train", domain)
-    numbers = np.unique(np.linspace(0, len(slices) - 1, REFERENCES).round().astype(int))
+    numbers = evenly(len(slices), REFERENCES)
     return np.stack([slices.pixels(int(number)) for number in numbers])
 
 

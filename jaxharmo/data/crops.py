@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from jaxharmo.data.body import body_box
+from jaxharmo.data.evenly import evenly
 
 MOST_CROPS = 64
 """Crops taken of a series; more would not change their mean style."""
@@ -25,10 +26,10 @@ def body_crops(
     padding = [(margin // 2, margin - margin // 2) for margin in margins]
     corners = [
         (number, *corner)
-        for number in np.unique(np.linspace(0, len(hu) - 1, most).round().astype(int))
+        for number in evenly(len(hu), most)
         for corner in _corners(hu[number], size, [before for before, _ in padding])
     ]
-    chosen = np.unique(np.linspace(0, len(corners) - 1, most).round().astype(int))
+    chosen = evenly(len(corners), most)
     crops = []
     for number, top, left in (corners[index] for index in chosen):
         whole = np.pad(hu[number], padding, constant_values=round(floor))

@@ -22,6 +22,7 @@ from jaxtyping import Int16, Int32
 
 from jaxharmo.config import DataConfig
 from jaxharmo.data.coarsening import coarsened
+from jaxharmo.data.evenly import evenly
 from jaxharmo.data.manifest import Domain
 from jaxharmo.data.records import Slice
 from jaxharmo.data.shards import SliceSource
@@ -123,7 +124,7 @@ def even_crops(
     (source,) = _training_slices(shards, (domain,))
     positions = _EVEN if config.crop_position == "random" else _MIDDLE
     every = list(itertools.product(range(len(positions)), range(len(source))))
-    chosen = np.unique(np.linspace(0, len(every) - 1, most).round().astype(int))
+    chosen = evenly(len(every), most)
     crops = []
     for place, number in (every[index] for index in chosen):
         pixels, ranges = _padded(coarsened(source[number], pixel), config)
@@ -136,11 +137,23 @@ def even_crops(
     return np.stack(crops)
 
 
-def mean_pixel(shards: Path, domain: Domain, most: int = 600) -> float:
-    """Mean side of a pixel over at most ``most`` training slices of a domain, mm."""
-    (source,) = _training_slices(shards, (domain,))
-    chosen = np.unique(np.linspace(0, len(source) - 1, most).round().astype(int))
-    return float(np.mean([source[number].header.spacing for number in chosen]))
+@dataclasses.dataclass(frozen=True)
+class DomainCrops:
+    """What each domain is described by, given its number."""
+
+    shards: Path
+    domains: tuple[Domain, ...]
+    config: DataConfig
+
+    def __call__(self, number: int, pixel: float = 0.0) -> Int16[np.ndarray, "n s s"]:
+        """Crops of its training slices; see ``even_crops``."""
+        return even_crops(self.shards, self.domains[number], self.config, pixel=pixel)
+
+    def pixel(self, number: int, most: int = 600) -> float:
+        """Mean side of a pixel over at most ``most`` training slices, mm."""
+        (source,) = _training_slices(self.shards, (self.domains[number],))
+        chosen = evenly(len(source), most)
+        return float(np.mean([source[each].header.spacing for each in chosen]))
 
 
 def _training_slices(shards: Path, domains: tuple[Domain, ...]) -> list[SliceSource]:

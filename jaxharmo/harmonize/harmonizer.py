@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from jaxharmo.config import EvalConfig
+from jaxharmo.data.evenly import evenly
 from jaxharmo.data.prepare.pixels import SCALE
 from jaxharmo.errors import InputError
 from jaxharmo.harmonize.derivation import Derivation, Method
@@ -216,6 +217,6 @@ def _check_volume(volume: np.ndarray) -> None:
 def reference_slices(volume: Volume) -> Float[np.ndarray, "z h w"]:
     """At most 64 slices of a volume, HU, evenly spread, their padding as the network saw it."""
     count = len(volume)
-    numbers = np.unique(np.linspace(0, count - 1, _REFERENCE_SLICES).round().astype(int))
+    numbers = evenly(count, _REFERENCE_SLICES)
     slices = [volume.read(int(number))[1] for number in numbers]
     return np.stack([np.where(item.padding, np.float32(SCALE[0]), item.hu) for item in slices])

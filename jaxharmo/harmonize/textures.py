@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import ndimage
 
+from jaxharmo.data.evenly import evenly
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
@@ -108,7 +109,7 @@ class Textures:
 
 def looked_at(count: int) -> Int[np.ndarray, "n"]:
     """The slices of a series of ``count`` that stand for its texture: at most 8, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, _LOOKED_AT).round().astype(int))
+    return evenly(count, _LOOKED_AT)
 
 
 def texture(hu: Image, tissue: Tissue, window: tuple[float, float]) -> Texture:
@@ -149,7 +150,7 @@ def measure_shards(shards: Path, domains: tuple[str, ...], window: tuple[float, 
         source = SliceSource(shards, "train", domain)
         if not source:
             raise InputError(f"{shards}: no training slices of '{domain.name}'")
-        numbers = np.unique(np.linspace(0, len(source) - 1, _SLICES).round().astype(int))
+        numbers = evenly(len(source), _SLICES)
         slices = [source[int(number)] for number in numbers]
         images = [item.pixels.astype(np.float32) for item in slices]
         spacings = [length for item in slices for length in item.header.spacing]

@@ -29,10 +29,11 @@ _COLUMNS = (
 
 def label(name: str, config: Config, shipped: Config) -> str:
     """``name`` and the options that make ``config`` of the ``shipped`` one."""
+    own = dict(_leaves(shipped))
     options = [
         f"`--{path.replace('_', '-')} {value}`"
         for path, value in _leaves(config)
-        if dict(_leaves(shipped)).get(path) != value and path != "data.domains"
+        if own.get(path) != value and path != "data.domains"
     ]
     return ", ".join([f"`{Path(name).stem}`", *options])
 

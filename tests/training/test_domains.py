@@ -42,7 +42,7 @@ def test_means_and_variances_are_those_of_all_crops():
     for name, memory in memories.items():
         for number in range(3):
             cells = described(name, crops_of(number))
-            np.testing.assert_allclose(memory.mean[number], cells.mean(0), rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(memory.mean[number], cells.mean(0), rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(
                 memory.variance_of_real[number], cells.var(0), rtol=1e-3, atol=1e-5
             )
