@@ -19,6 +19,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 Images = Float[Array, "b h w 1"]
@@ -191,35 +192,48 @@ AGGREGATIONS: Mapping[str, Aggregate] = {
 
 
 def remember(
-    memory: Memory,
-    before: Cells,
-    after: Cells,
+    memories: Mapping[str, Memory],
+    before: Mapping[str, Cells],
+    after: Mapping[str, Cells],
     source_domain: Int[Array, "b"],
     target_domain: Int[Array, "b"],
-) -> Memory:
-    """The sums with a batch added, as it is described before and after its translation.
+) -> dict[str, Memory]:
+    """The sums with a batch added, as descriptors describe it before and after its translation.
 
-    One-hot products, so that a sharded batch needs only sums over the devices.
+    One product with one-hot vectors for all: of a sharded batch, one sum over the devices.
     """
-    before, after = jax.lax.stop_gradient((before, after))
-    domains = len(memory.mean)
+    domains = len(next(iter(memories.values())).mean)
     first, second = (jax.nn.one_hot(d, domains) for d in (source_domain, target_domain))
     of_pairs = partial(_of_pairs, first, second)
-    change = after - before
+    columns = [
+        _columns(memory, jax.lax.stop_gradient(after[name] - before[name]), of_pairs)
+        for name, memory in memories.items()
+    ]
+    sums = jnp.einsum("bs,bt,bf->stf", first, second, jnp.concatenate(columns, 1))
+    ends = np.cumsum([part.shape[1] for part in columns])[:-1]
+    parts = jnp.split(sums, ends, axis=-1)
+    return {
+        name: _added(memory, part)
+        for (name, memory), part in zip(memories.items(), parts, strict=True)
+    }
+
+
+def _columns(memory: Memory, change: Cells, of_pairs: Callable[[Array], Cells]) -> Cells:
+    """What is summed over a batch: changes, squares about the mean so far, and both counts."""
     known = of_pairs((memory.change_count > _LEAST_RECENT).astype(jnp.float32)[..., None])
     square = jnp.square(change - of_pairs(memory.mean_change)) * known
+    return jnp.concatenate([change, square, jnp.ones_like(known), known], 1)
 
-    def add(sums: Float[Array, "k k f"], values: Cells, decay: float) -> Float[Array, "k k f"]:
-        return decay * sums + jnp.einsum("bs,bt,bf->stf", first, second, values)
 
-    return Memory(
-        memory.mean,
-        memory.variance_of_real,
-        memory.wanted,
-        add(memory.change, change, _CHANGE_MEMORY),
-        _CHANGE_MEMORY * memory.change_count + first.T @ second,
-        add(memory.noise, square, _NOISE_MEMORY),
-        add(memory.noise_count[..., None], known, _NOISE_MEMORY)[..., 0],
+def _added(memory: Memory, sums: Float[Array, "k k n"]) -> Memory:
+    """With the sums of the ``_columns`` of a batch."""
+    cells = memory.mean.shape[1]
+    return dataclasses.replace(
+        memory,
+        change=_CHANGE_MEMORY * memory.change + sums[..., :cells],
+        noise=_NOISE_MEMORY * memory.noise + sums[..., cells : 2 * cells],
+        change_count=_CHANGE_MEMORY * memory.change_count + sums[..., -2],
+        noise_count=_NOISE_MEMORY * memory.noise_count + sums[..., -1],
     )
 
 

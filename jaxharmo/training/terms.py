@@ -300,16 +300,10 @@ def empty_changes(config: Config) -> Changes:
 
 def remember_changes(changes: Changes, examples: Examples, made: Made, config: Config) -> Changes:
     """The running sums with a batch and its translations added."""
-    return {
-        name: remember(
-            memory,
-            DESCRIPTORS[name](config).describe(examples.source),
-            made.described[name],
-            examples.source_domain,
-            examples.target_domain,
-        )
-        for name, memory in changes.items()
-    }
+    if not changes:
+        return {}
+    before = {name: DESCRIPTORS[name](config).describe(examples.source) for name in changes}
+    return remember(changes, before, made.described, examples.source_domain, examples.target_domain)
 
 
 def same_scanner(config: Config) -> Float[Array, "k k"]:

@@ -61,6 +61,11 @@ def domains_of(name):
     )
 
 
+def added(memory, before, after, *domains):
+    """One description's sums with a batch."""
+    return remember({"it": memory}, {"it": before}, {"it": after}, *domains)["it"]
+
+
 def history_of(name, translate, steps, start):
     """The sums after steps from noise to smoothed noise."""
     first, second = jnp.zeros(BATCH, int), jnp.ones(BATCH, int)
@@ -68,7 +73,7 @@ def history_of(name, translate, steps, start):
     def add(step, memory):
         source = noise(step)
         cells = [TABLE[name].describe(images) for images in (source, translate(source))]
-        return remember(memory, *cells, first, second)
+        return added(memory, *cells, first, second)
 
     return jax.lax.fori_loop(0, steps, add, start)
 
@@ -148,7 +153,7 @@ def test_the_sums_are_decaying_means_of_descriptions():
     mean, variance = jnp.asarray(random.uniform(1, 2, (2, 2, BANDS)))
     memory = Memory.start(mean, variance)
     for translation in translations:
-        memory = remember(memory, describe(source), describe(translation), *domains)
+        memory = added(memory, describe(source), describe(translation), *domains)
     a, d, e = (np.asarray(describe(images)) for images in (source, *translations))
     counts = np.array([[1, 1], [1, 1]]) * (1 + 0.8)
     np.testing.assert_allclose(memory.change_count, counts, rtol=1e-5)
@@ -157,6 +162,19 @@ def test_the_sums_are_decaying_means_of_descriptions():
     np.testing.assert_allclose(memory.change_noise[0, 1], (e - d)[0] ** 2, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(memory.wanted[0, 1], mean[1] - mean[0])
     np.testing.assert_allclose(memory.anatomy[0, 1], variance[0] + variance[1])
+
+
+def test_several_descriptions_are_summed_as_each_alone():
+    names, domains = ("spectrum", "histogram"), (np.array([0, 1, 1, 0]), np.array([1, 1, 0, 1]))
+    before, after = (
+        {name: TABLE[name].describe(noise(seed, count=4)) for name in names} for seed in (0, 1)
+    )
+    known = {name: added(domains_of(name), before[name], after[name], *domains) for name in names}
+    found = remember(known, before, after, *domains)
+    for name in names:
+        alone = added(known[name], before[name], after[name], *domains)
+        for one, other in zip(jax.tree.leaves(found[name]), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
 def test_variance_is_that_of_the_change_whatever_the_images():
@@ -284,7 +302,7 @@ def test_levels_are_pulled_back_between_scanners():
     cells = describe(chest())
     memory = Memory.start(jnp.stack([cells.mean(0)] * 2), jnp.zeros((2, cells.shape[1])))
     domains = jnp.zeros(2, int), jnp.ones(2, int)
-    memory = remember(memory, cells, describe(chest(5.0)), *domains)
+    memory = added(memory, cells, describe(chest(5.0)), *domains)
 
     def of_shift(shift):
         return loss("levels", chest(5.0 + shift), memory, jnp.eye(2))[0]
@@ -325,7 +343,7 @@ def test_a_batch_on_eight_devices_needs_sums_alone(name):
         domains = batch["first"], batch["second"]
         describe = TABLE[name].describe
         cells = describe(batch["source"]), describe(batch["translation"])
-        memory = remember(memory, *cells, *domains)
+        memory = added(memory, *cells, *domains)
 
         def total(images):
             chosen = AGGREGATIONS["noise"]
