@@ -35,7 +35,8 @@ def get_config() -> Config:
         # Bone cut at 400 HU is not what a filter leaves of it.
         data=DataConfig(domains=DOMAINS, window=(-1024.0, 1500.0), crop=128),
         model=ModelConfig(
-            generator=FilterGenerator(knots=16, residual_width=8),
+            # The finest pixels of these domains are 0.65 mm.
+            generator=FilterGenerator(knots=16, pixel=0.65, residual_width=8),
             sees="detail",
             width=8,
             max_width=32,

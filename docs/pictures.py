@@ -38,8 +38,9 @@ def demo(translator: Translator) -> plt.Figure:
     names, count = translator.domains, len(translator.domains)
     figure, axes = plt.subplots(count, count + 1, figsize=(9.4, 6.9), layout="constrained")
     for row, of in enumerate(names):
-        hu = slices_of(translator, "test", row).pixels(SLICE)[None]
-        made = [hu, *(translator(hu, to, of) for to in names)]
+        slices = slices_of(translator, "test", row)
+        hu, pixel = slices.pixels(SLICE)[None], slices.header(SLICE).spacing[0]
+        made = [hu, *(translator(hu, to, of, pixel) for to in names)]
         titles = ["source", *(f"→ {kernel(to)}" for to in names)]
         for axis, image, title in zip(axes[row], made, titles, strict=True):
             axis.imshow(image[0][PATCH], cmap="gray", vmin=-1024, vmax=400)
@@ -58,7 +59,7 @@ def gains(translator: Translator) -> plt.Figure:
         spacing = before.header(0).spacing
         power = [
             np.mean([radial_power(hu, spacing).power for hu in images], 0)
-            for images in (noise, translator(noise, to, of))
+            for images in (noise, translator(noise, to, of, spacing[0]))
         ]
         pairs = [[each.pixels(n) for n in range(len(each))] for each in (before, after)]
         fitted = SpectralFilter.fit_paired(*pairs, spacing).gain

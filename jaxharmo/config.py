@@ -55,6 +55,11 @@ class PublishedGenerator:
         """Height and width of an image must be multiples of it."""
         return 2**self.downsamples
 
+    @property
+    def pixel(self) -> float:
+        """It does not see the size of pixels."""
+        return 0.0
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FilterGenerator:
@@ -66,6 +71,9 @@ class FilterGenerator:
     kind: Literal["filter"] = "filter"
     knots: int = 16
     """Frequencies at which the logarithm of the filter's gain is learned."""
+    pixel: float = 0.0
+    """Gains by frequency per mm, as far as pixels of this size, mm, resolve; then an example of two
+    scanners has the coarser pixel of both. 0: gains by frequency per pixel, whatever its size."""
     residual_width: int = 8
     """Channels of the residual network; 0 leaves it out."""
     local_gains: bool = False
@@ -77,6 +85,8 @@ class FilterGenerator:
     def __post_init__(self):
         if self.knots < 2:
             raise ValueError("knots must be at least 2")
+        if not (self.pixel == 0 or 0.01 <= self.pixel <= 20):
+            raise ValueError("pixel must be 0, or 0.01 to 20 mm")
         if self.residual_width < 0:
             raise ValueError("residual_width must not be negative")
 

@@ -72,6 +72,10 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
     if runtime.is_main_process():
         write_config(workdir, resolved)
     train, settings = resolved.train, resolved.data
+    crops = DomainCrops(shards, domains, settings)
+    pixel_of = functools.cache(crops.pixel)
+    in_mm = bool(config.model.generator.pixel)
+    pixels = [pixel_of(number) for number in range(len(domains))] if in_mm else []
 
     def batches_from(first: int):
         return training_batches(
@@ -82,10 +86,10 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
             seed=train.seed,
             first_batch=first,
             share=Share(*runtime.process()),
+            pixels=pixels,
         )
 
-    crops = DomainCrops(shards, domains, settings)
-    return fit(resolved, workdir, TrainingData(batches_from, crops, crops.pixel, samples))
+    return fit(resolved, workdir, TrainingData(batches_from, crops, pixel_of, samples))
 
 
 @dataclasses.dataclass(frozen=True)

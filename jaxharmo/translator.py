@@ -2,11 +2,12 @@
 
 import dataclasses
 import hashlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +26,17 @@ from jaxharmo.saved_config import read_config
 
 Precision = Literal["float32", "bfloat16"]
 Style = Float[np.ndarray, "s"]
-Steering = Float[np.ndarray, "2 s"]
-"""The style to reach, and the style to start from."""
+
+
+class Steering(NamedTuple):
+    """What leads slices to a style."""
+
+    to: Float[np.ndarray, "s"] | Array
+    of: Float[np.ndarray, "s"] | Array
+    """The style to start from."""
+    pixel: float | Array
+    """Side of the slices' pixels, mm; NaN where the model does without."""
+
 
 _STYLE_SAMPLES = 256
 _CROPS = 16
@@ -125,18 +135,22 @@ class Translator:
         """Whether a translation depends on the domain that it starts from."""
         return self.config.model.by_difference
 
-    def steering(self, to: Style, of: Style | str | None) -> Steering:
+    def steering(self, to: Style, of: Style | str | None, pixel: float | None = None) -> Steering:
         """What leads slices to a style: ``translate`` takes it.
 
         ``of`` is their own style, or a domain that stands for its mean style. Models that do not
         need it (``needs_source``) leave it out of account; for others it is an ``InputError`` where
-        it is None or no domain of the model.
+        it is None or no domain of the model. Likewise ``pixel``, the side of their pixels, mm, for
+        models that work in mm.
         """
+        if self.config.model.generator.pixel and pixel is None:
+            raise InputError("this model needs the size of the slices' pixels, mm; give it")
+        side = math.nan if pixel is None else pixel
         if not self.needs_source:
-            return np.stack([to, np.zeros_like(to)])
+            return Steering(to, np.zeros_like(to), side)
         if of is None:
             raise InputError("this model needs the source's domain; name it")
-        return np.stack([to, self.mean_style(of) if isinstance(of, str) else of])
+        return Steering(to, self.mean_style(of) if isinstance(of, str) else of, side)
 
     def translate(
         self, hu: Num[np.ndarray, "n h w"], steering: Steering
@@ -148,14 +162,14 @@ class Translator:
         lower end, unless that is the floor of the CT scale: nothing but padding lies below it.
         Translations are not clipped to the window, but to the floor, as scanners do.
         """
-        styles = jax.device_put(np.asarray(steering, np.float32), self._everywhere)
+        led = jax.device_put(jax.tree.map(jnp.float32, steering), self._everywhere)
         running: deque[tuple[Array, int]] = deque()
         translated = np.empty(hu.shape, np.float32)
         done = 0
         for batch, count in [*_batches(hu, self._batch), (None, 0)]:
             if batch is not None:
                 placed = jax.device_put(batch, self._split)
-                running.append((self._translate(self._generator, placed, styles), count))
+                running.append((self._translate(self._generator, placed, led), count))
             # One batch computes while the one before comes back.
             while len(running) > (batch is not None):
                 result, count = running.popleft()
@@ -170,10 +184,14 @@ class Translator:
         return lambda hu: self._translate(weights, hu, constant)
 
     def __call__(
-        self, hu: Num[np.ndarray, "n h w"], to: str, of: str | None = None
+        self,
+        hu: Num[np.ndarray, "n h w"],
+        to: str,
+        of: str | None = None,
+        pixel: float | None = None,
     ) -> Float[np.ndarray, "n h w"]:
         """Translate slices to the mean style of a domain; see ``steering`` and ``translate``."""
-        return self.translate(hu, self.steering(self.mean_style(to), of))
+        return self.translate(hu, self.steering(self.mean_style(to), of, pixel))
 
     def _draw(self, count: int, seed: int) -> Float[np.ndarray, "n z"]:
         shape = (count, self.config.model.latent_dim)
@@ -249,7 +267,7 @@ def _translate(
     config: Config,
     generator: dict,
     hu: Float[Array, "n h w"],
-    steering: Float[Array, "2 s"],
+    steering: Steering,
 ) -> Float[Array, "n h w"]:
     window = config.data.window
     height, width = hu.shape[1:]
@@ -258,7 +276,7 @@ def _translate(
     image = normalize(hu, window)[..., None]
     if multiple > 1:
         image = jnp.pad(image, padding, mode="edge")
-    to, of = (jnp.broadcast_to(style, (hu.shape[0], *style.shape)) for style in steering)
-    made = networks.translate({"generator": generator}, image, to, of)[:, :height, :width, 0]
+    ends = (jnp.broadcast_to(end, (hu.shape[0], *jnp.shape(end))) for end in steering)
+    made = networks.translate({"generator": generator}, image, *ends)[:, :height, :width, 0]
     translated = (made + 1) * ((window[1] - window[0]) / 2) + window[0]
     return hand_over(hu, jnp.maximum(translated, CT_FLOOR), window)

@@ -26,7 +26,7 @@ def same(hu):
 def method(translate=brighter, digest=DIGEST, to=TO, **options):
     derivation = Derivation(model="demo", digest=digest, to=to, **options)
     # What these translations do does not depend on the source's domain.
-    return Method(translate=lambda hu, _: translate(hu), derivation=derivation, batch=BATCH)
+    return Method(translate=lambda hu, *_: translate(hu), derivation=derivation, batch=BATCH)
 
 
 def opener():

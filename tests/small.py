@@ -76,6 +76,7 @@ def make_batch(config=SMALL, seed=0):
     return {
         "source": slices(batch),
         "source_domain": domains(),
+        "source_pixel": np.ones(batch, np.float32),
         "reference": slices(batch, 2),
         "target_domain": domains(),
     }

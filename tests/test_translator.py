@@ -1,9 +1,12 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 from random_weights import random_weights
 from small import SMALL, STEERED, replace
 
+from jaxharmo.config import FilterGenerator
 from jaxharmo.data.crops import body_crops
 from jaxharmo.errors import InputError
 from jaxharmo.models.networks import build
@@ -47,6 +50,18 @@ def test_what_lies_outside_the_window_is_untouched(translator, hu):
     np.testing.assert_array_equal(translated[0, 0, :3], hu[0, 0, :3])
     assert np.abs(translated - hu).max() > 100
     assert np.delete(translated.ravel(), [0, 1, 2]).min() >= CT_FLOOR
+
+
+def test_a_model_in_mm_sees_the_size_of_pixels(hu):
+    generator = FilterGenerator(knots=2, residual_width=0, pixel=0.5)
+    config = replace(SMALL, model=STEERED | {"generator": generator})
+    per_pixel = replace(config, model={"generator": dataclasses.replace(generator, pixel=0.0)})
+    model, other = (Translator(c, random_weights(c), 0) for c in (config, per_pixel))
+    fine, coarse = (model(hu, "B", "A", pixel) for pixel in (0.5, 0.9))
+    np.testing.assert_allclose(fine, other(hu, "B", "A"), atol=1e-3)
+    assert np.abs(coarse - fine).max() > 1
+    with pytest.raises(InputError, match="size of the slices' pixels"):
+        model(hu, "B", "A")
 
 
 def far(x):

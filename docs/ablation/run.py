@@ -113,6 +113,10 @@ class Direction:
     lung: np.ndarray
     spacing: tuple[float, float]
 
+    def translated(self, translator: Translator) -> np.ndarray:
+        """The slices, translated to the mean style of the target."""
+        return translator(self.slices, self.target, self.source, float(np.mean(self.spacing)))
+
     def measure(self, made: np.ndarray) -> dict[str, float]:
         """RMSE, HU; gap of the radial power, dB; gap of the GLCM grids in the lung."""
         made, before = (np.clip(x, *WINDOW) for x in (made, self.slices))
@@ -174,6 +178,8 @@ class Runs:
         self._step = self._program.lower().compile()
         crops = DomainCrops(shards, domains, config.data)
         self._described = jax.device_get(describe_domains(self._config, crops, crops.pixel))
+        in_mm = bool(config.model.generator.pixel)
+        self._pixels = [crops.pixel(number) for number in range(len(domains))] if in_mm else []
 
     def train(self, seed: int) -> Translator:
         """The averaged weights at the end."""
@@ -183,7 +189,12 @@ class Runs:
         placed = jax.tree.map(lambda leaf: leaf.sharding, self._program.state)
         state = jax.device_put(dataclasses.replace(state, changes=self._described), placed)
         batches = training_batches(
-            self._shards, self._domains, config.data, batch_size=train.batch_size, seed=seed
+            self._shards,
+            self._domains,
+            config.data,
+            batch_size=train.batch_size,
+            seed=seed,
+            pixels=self._pixels,
         )
         for batch in itertools.islice(batches, train.steps):
             state, _ = self._step(state, runtime.to_global(self._mesh, batch))
@@ -194,7 +205,7 @@ class Runs:
         translator = self.train(seed)
         for split in SPLITS:
             for each in directions(self._shards, split, translator.domains):
-                made = translator(each.slices, each.target, each.source)
+                made = each.translated(translator)
                 yield {
                     "split": split,
                     "source": each.source,

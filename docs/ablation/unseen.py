@@ -34,8 +34,7 @@ def references(shards: Path, name: str) -> np.ndarray:
 
 def reduced(direction: ablation.Direction, translator: Translator) -> float:
     """RMSE reduced, %."""
-    made = translator(direction.slices, direction.target, direction.source)
-    found = direction.measure(np.round(made))
+    found = direction.measure(np.round(direction.translated(translator)))
     return 100 * (1 - found["rmse"] / found["rmse_before"])
 
 
@@ -66,8 +65,8 @@ def main() -> None:
         for seed in range(chosen.seeds):
             without = others.train(seed)
             for direction in (each for each in found if each.target == left_out):
-                source = direction.source
-                added = add_domain(without, left_out, slices, direction.slices, source)
+                source, pixel = direction.source, float(np.mean(direction.spacing))
+                added = add_domain(without, left_out, slices, direction.slices, source, pixel)
                 all_of_it, few = (reduced(direction, each) for each in (full[seed], added))
                 print(
                     f"{source} -> {left_out}, seed {seed}: trained on {all_of_it:.1f} %, "

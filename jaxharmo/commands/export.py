@@ -25,6 +25,8 @@ class Export:
     """Domain to which the artefact translates (jax.export; CPU, CUDA, ROCm, TPU)."""
     origin: Annotated[str | None, tyro.conf.arg(name="from")] = None
     """Domain of the source, for models that need it."""
+    pixel: float | None = None
+    """Side of the slices' pixels, mm, for models that work in mm."""
     precision: Precision = "float32"
     """Of the artefact's arithmetic."""
 
@@ -34,5 +36,5 @@ class Export:
         if self.to is None:
             write_model(self.output, harmonizer.translator, harmonizer.textures)
         else:
-            export_translation(harmonizer.translator, self.to, self.output, self.origin)
+            export_translation(harmonizer.translator, self.to, self.output, self.origin, self.pixel)
         print(f"{self.output}: written, weights {harmonizer.translator.digest[:12]}")

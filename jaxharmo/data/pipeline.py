@@ -12,18 +12,19 @@ HU travel; the window is applied on the device. Spacing is settled once, when a 
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict, cast
 
 import grain
 import numpy as np
-from jaxtyping import Int16, Int32
+from jaxtyping import Float, Float32, Int16, Int32
 
 from jaxharmo.config import DataConfig
 from jaxharmo.data.coarsening import coarsened
 from jaxharmo.data.evenly import evenly
 from jaxharmo.data.manifest import Domain
+from jaxharmo.data.prepare.domains import scanner_of
 from jaxharmo.data.records import Slice
 from jaxharmo.data.shards import SliceSource
 from jaxharmo.errors import InputError
@@ -38,6 +39,8 @@ class Batch(TypedDict):
 
     source: Int16[np.ndarray, "b h w"]
     source_domain: Int32[np.ndarray, "b"]
+    source_pixel: Float32[np.ndarray, "b"]
+    """Mean side of the source's pixels, mm."""
     reference: Int16[np.ndarray, "b 2 h w"]
     """Two slices of the target domain."""
     target_domain: Int32[np.ndarray, "b"]
@@ -60,8 +63,12 @@ def training_batches(
     seed: int,
     first_batch: int = 0,
     share: Share | None = None,
+    pixels: Sequence[float] = (),
 ) -> Iterator[Batch]:
     """Batches without end from ``first_batch`` on; ``batch_size`` is the global one.
+
+    With ``pixels``, those of each domain, mm, a source that goes to another scanner has the coarser
+    pixel of both domains: no finer one can show how they differ.
 
     Raises ``InputError`` for a domain without training slices or a batch that the processes cannot
     share evenly.
@@ -73,7 +80,7 @@ def training_batches(
             f"--train.batch-size {batch_size} does not divide among {share.processes} processes"
         )
     sources = _training_slices(shards, domains)
-    sampler = _Sampler(sources, config, seed)
+    sampler = _Sampler(sources, config, seed, _coarser(domains, pixels))
 
     def example(index: int) -> Batch:
         batch, row = divmod(index, local)
@@ -164,25 +171,47 @@ def _training_slices(shards: Path, domains: tuple[Domain, ...]) -> list[SliceSou
     return sources
 
 
+def _coarser(domains: tuple[Domain, ...], pixels: Sequence[float]) -> Float[np.ndarray, "k k"]:
+    """Of each pair of domains of two scanners, the coarser pixel, mm; 0 for others."""
+    if not pixels:
+        return np.zeros((len(domains), len(domains)))
+    scanners = np.array([scanner_of(domain.name) for domain in domains])
+    return np.where(scanners[:, None] == scanners, 0.0, np.maximum.outer(pixels, pixels))
+
+
 class _Sampler:
-    def __init__(self, sources: list[SliceSource], config: DataConfig, seed: int):
+    def __init__(
+        self,
+        sources: list[SliceSource],
+        config: DataConfig,
+        seed: int,
+        coarser: Float[np.ndarray, "k k"],
+    ):
         self._sources, self._config, self._seed = sources, config, seed
+        self._coarser = coarser
 
     def __call__(self, number: int) -> Batch:
         random = np.random.default_rng((self._seed, number))
         source_domain, target_domain = random.integers(len(self._sources), size=2)
+        pixel = float(self._coarser[source_domain, target_domain])
+        source, side = self._read(source_domain, random, pixel)
         return Batch(
-            source=self._read(source_domain, random),
+            source=source,
             source_domain=np.asarray(source_domain, np.int32),
-            reference=np.stack([self._read(target_domain, random) for _ in range(2)]),
+            source_pixel=np.asarray(side, np.float32),
+            reference=np.stack([self._read(target_domain, random)[0] for _ in range(2)]),
             target_domain=np.asarray(target_domain, np.int32),
         )
 
-    def _read(self, domain: int, random: np.random.Generator) -> Int16[np.ndarray, "h w"]:
+    def _read(
+        self, domain: int, random: np.random.Generator, pixel: float = 0.0
+    ) -> tuple[Int16[np.ndarray, "h w"], float]:
+        """A crop, and the side of its pixels."""
         source = self._sources[domain]
-        item = source[random.integers(len(source))]
+        item = coarsened(source[random.integers(len(source))], pixel)
         pixels = crop(item, self._config, random)
-        return pixels[:, ::-1] if self._config.flip and random.random() < 0.5 else pixels
+        mirrored = self._config.flip and random.random() < 0.5
+        return pixels[:, ::-1] if mirrored else pixels, float(np.mean(item.header.spacing))
 
 
 def crop(item: Slice, config: DataConfig, random: np.random.Generator) -> Int16[np.ndarray, "h w"]:

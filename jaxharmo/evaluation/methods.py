@@ -16,9 +16,10 @@ from jaxharmo.evaluation.slices import DomainSlices, spread, twins
 from jaxharmo.translator import Translator
 
 Stack: TypeAlias = Float[np.ndarray, "n h w"]
-Translate = Callable[[Stack, str, str], Stack]
-"""Slices in HU, the names of their domain and of the target's -> slices in HU, same shape."""
 Spacing: TypeAlias = tuple[float, float]
+Translate = Callable[[Stack, str, str, Spacing], Stack]
+"""Slices in HU, the names of their domain and of the target's, spacing, mm -> slices in HU, same
+shape."""
 _Spaced: TypeAlias = tuple[np.ndarray, Spacing]
 
 BEFORE, AFTER, CEILING, COMBAT = "before", "after", "ceiling", "combat"
@@ -56,7 +57,7 @@ class Guidance(NamedTuple):
 
     def between(self, of: str, to: str) -> Apply:
         """The translation from one domain to another."""
-        return lambda hu, *_: self.translate(hu, of, to)
+        return lambda hu, spacing, _: self.translate(hu, of, to, spacing)
 
 
 class Entry(NamedTuple):
@@ -100,10 +101,12 @@ def guidances(
 def _styled(translator: Translator, style_of: Callable[[str], np.ndarray]) -> Translate:
     styles: dict[str, np.ndarray] = {}
 
-    def translate(hu: Stack, of: str, to: str) -> Stack:
+    def translate(hu: Stack, of: str, to: str, spacing: Spacing) -> Stack:
         if to not in styles:
             styles[to] = style_of(to)
-        return translator.translate(hu, translator.steering(styles[to], of))
+        return translator.translate(
+            hu, translator.steering(styles[to], of, float(np.mean(spacing)))
+        )
 
     return translate
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32
 from jaxharmo.harmonize.textures import Textures
 from jaxharmo.version import __version__
 
-Translate = Callable[[Float32[np.ndarray, "n h w"], str], Float[np.ndarray, "n h w"]]
+Translate = Callable[[Float32[np.ndarray, "n h w"], str, float], Float[np.ndarray, "n h w"]]
 """Slices in HU and the name of their domain -> slices in HU."""
 
 

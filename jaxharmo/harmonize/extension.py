@@ -12,7 +12,7 @@ from jaxharmo.harmonize.volume import Volume
 from jaxharmo.translator import Translator
 
 _LARGEST_RATIO = 1.25
-"""Of pixel sizes: the filter has a gain for each frequency in cycles per pixel."""
+"""Of pixel sizes: what the two series show is compared by frequencies per pixel."""
 
 
 def extend(
@@ -45,7 +45,9 @@ def extend(
             "the source; take a source with pixels of about the same size"
         )
     slices = reference_slices(like)
-    translator = add_domain(harmonizer.translator, name, slices, reference_slices(source), of)
+    translator = add_domain(
+        harmonizer.translator, name, slices, reference_slices(source), of, source.spacing
+    )
     textures = harmonizer.textures
     if textures:
         images = [item.astype(np.float32) for item in slices]

@@ -71,12 +71,13 @@ def add_domain(
     references: Num[np.ndarray, "n h w"],
     source: Num[np.ndarray, "m h w"],
     of: str,
+    pixel: float,
 ) -> Translator:
     """The model with a domain ``name`` added, to which it translates like to any other.
 
     ``references`` are slices of the new domain, ``source`` of the known domain ``of``, HU, with
-    pixels of about the same size. They need not show the same patients, but the same part of the
-    body.
+    pixels of about the same size, ``pixel`` mm. They need not show the same patients, but the same
+    part of the body.
 
     Raises ``InputError`` for a model without a filter generator, a name that it has already, a
     domain that it does not have, and where there is no slice.
@@ -97,7 +98,8 @@ def add_domain(
         )
     )
     styles = np.stack([translator.mean_style(domain) for domain in translator.domains])
-    rows = _fit(config, translator.params, styles, number, images, _targets(config, images, wanted))
+    targets = _targets(config, images, wanted)
+    rows = _fit(config, translator.params, styles, number, images, pixel, targets)
     extended = dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, domains=(*translator.domains, name)),
@@ -155,6 +157,7 @@ def _fit(
     styles: Float[np.ndarray, "k s"],
     of: int,
     images: Images,
+    pixel: float,
     targets: list[_Target],
 ) -> Rows:
     """What the generator has to do at the new number of the style."""
@@ -168,6 +171,7 @@ def _fit(
     }
     of_known = jnp.zeros((len(images), styles.shape[1] + 1))
     of_new = of_known.at[:, 0].set(1)
+    side = jnp.full(len(images), pixel)
 
     def rows_of(deviations: Rows, nearest: Float[Array, "s"]) -> dict[str, Float[Array, "n"]]:
         """Deviations from the nearest domain are in standard deviations."""
@@ -181,7 +185,7 @@ def _fit(
 
     def loss(deviations: Rows, nearest: Float[Array, "s"]) -> Float[Array, ""]:
         generator = with_number(params["generator"], rows_of(deviations, nearest))
-        made = networks.translate({"generator": generator}, images, of_new, of_known)
+        made = networks.translate({"generator": generator}, images, of_new, of_known, side)
         made = in_whole_hu(made, config.data.window)
         prior = jnp.mean(jnp.square(jnp.concatenate([*deviations.values()])))
         gaps = [target.weight * _gap(target, made) for target in targets]

@@ -104,7 +104,8 @@ class Harmonizer:
             raise InputError(f"spacing {spacing_mm}: must be positive, mm")
         if of is None and self.translator.needs_source:
             of = self._recognise(volume_hu, float(np.atleast_1d(spacing_mm)[-1]))
-        return self.translate(volume_hu, of, style=self.style(to, seed=seed, like=like))
+        pixel = float(np.broadcast_to(spacing_mm, 3)[1:].mean())
+        return self.translate(volume_hu, of, pixel, style=self.style(to, seed=seed, like=like))
 
     def _recognise(self, volume_hu: Num[np.ndarray, "z h w"], spacing: float) -> str:
         some = volume_hu[looked_at(len(volume_hu))].astype(np.float32)
@@ -128,10 +129,11 @@ class Harmonizer:
         )
 
     def translate(
-        self, hu: Num[np.ndarray, "n h w"], of: str | None, *, style: Style
+        self, hu: Num[np.ndarray, "n h w"], of: str | None, pixel: float, *, style: Style
     ) -> Float[np.ndarray, "n h w"]:
-        """Slices of the domain ``of`` to a style; in tiles if so configured."""
-        run = partial(self.translator.translate, steering=self.translator.steering(style, of))
+        """Slices of the domain ``of``, pixels in mm, to a style; in tiles if so configured."""
+        steering = self.translator.steering(style, of, pixel)
+        run = partial(self.translator.translate, steering=steering)
         if self._tile is None:
             return run(hu)
         return tiled(run, hu, self._tile, self.translator.config.model)

@@ -22,14 +22,21 @@ from jaxharmo.translator import Translator
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-def export_translation(translator: Translator, to: str, path: Path, of: str | None = None) -> None:
+def export_translation(
+    translator: Translator,
+    to: str,
+    path: Path,
+    of: str | None = None,
+    pixel: float | None = None,
+) -> None:
     """Write the artefact to ``path``, atomically, and beside it ``path`` + ``.json`` about it.
 
     ``of``: the domain of the source; models that do not need it accept slices of any domain.
+    ``pixel``: side of the slices' pixels, mm, for models that work in mm.
     """
     if path.is_dir():
         raise InputError(f"{path}: a folder; name a file for the artefact")
-    function = translator.bound(translator.steering(translator.mean_style(to), of))
+    function = translator.bound(translator.steering(translator.mean_style(to), of, pixel))
     multiple = translator.config.model.generator.multiple
     sides = f"{multiple}*h, {multiple}*w" if multiple > 1 else "h, w"
     shape = export.symbolic_shape(f"n, {sides}")
@@ -39,6 +46,7 @@ def export_translation(translator: Translator, to: str, path: Path, of: str | No
     about = {
         "from": of if translator.needs_source else None,
         "to": to,
+        "pixel_mm": pixel if translator.config.model.generator.pixel else None,
         "step": translator.step,
         "sha256": translator.digest,
         "precision": translator.precision,

@@ -104,7 +104,9 @@ def harmonize_volume(
         overlapped(
             len(volume),
             volume.read,
-            lambda items: _translated(method, [pixels for _, pixels in items], start),
+            lambda items: _translated(
+                method, [pixels for _, pixels in items], start, volume.spacing
+            ),
             finish,
             batch=method.batch,
             advance=progress.advance,
@@ -121,13 +123,13 @@ def harmonize_volume(
 
 
 def _translated(
-    method: Method, slices: list[Pixels], origin: str
+    method: Method, slices: list[Pixels], origin: str, pixel: float
 ) -> list[Float[np.ndarray, "h w"]]:
     """Translated slices, with the padding written back."""
     original = np.stack([pixels.hu for pixels in slices])
     padding = np.stack([pixels.padding for pixels in slices])
     seen = np.stack([_as_seen(pixels) for pixels in slices])
-    result = np.asarray(method.translate(seen, origin))
+    result = np.asarray(method.translate(seen, origin, pixel))
     if result.shape != original.shape or not np.isfinite(result).all():
         raise FloatingPointError("the model returned no finite image for every slice")
     return list(np.where(padding, original, result))

@@ -44,7 +44,8 @@ class FilterGenerator(nn.Module):
     The style is that of the target minus that of the source. The filter multiplies the waves of the
     image by a gain that depends on their frequency alone, as reconstruction kernels do
     (``filter_image``). The logarithm of the gain is linear in the style at each knot. Values at
-    knots are learned because each acts on frequencies of its own.
+    knots are learned because each acts on frequencies of its own. Frequencies are per pixel; with
+    ``pixel``, they are per so many mm, and images come with the side of their pixels.
 
     Levels shift by an offset that is linear in the style and in the tissue of a pixel: its
     membership in 12 levels of intensity after a blur of about 3 pixels, or where it lies between
@@ -60,14 +61,17 @@ class FilterGenerator(nn.Module):
     local_gains: bool
     levels: tuple[float, ...] = ()
     """Rising, in [-1, 1]: where offsets are learned, instead of at the 12 levels."""
+    pixel: float = 0.0
+    """mm; 0: the size of pixels plays no part."""
 
     def __call__(
         self,
         image: Float[Array, "b h w 1"],
         target: Float[Array, "b s"],
         source: Float[Array, "b s"],
+        side: Float[Array, "b"] | None = None,
     ) -> Float[Array, "b h w 1"]:
-        return self.with_levels(image, target, source)[0]
+        return self.with_levels(image, target, source, side)[0]
 
     @nn.compact
     def with_levels(
@@ -75,10 +79,12 @@ class FilterGenerator(nn.Module):
         image: Float[Array, "b h w 1"],
         target: Float[Array, "b s"],
         source: Float[Array, "b s"],
+        side: Float[Array, "b"] | None = None,
     ) -> tuple[Float[Array, "b h w 1"], Float[Array, "b h w 1"]]:
         """The translation twice: with ``levels``, only the second has the gradient of offsets.
 
-        And no other. Filters could shift a level as well, at the cost of everything else.
+        And no other. Filters could shift a level as well, at the cost of everything else. ``side``:
+        of the images' pixels, mm, which ``pixel`` needs.
         """
         style = target - source
         seen, correction = image, None
@@ -86,7 +92,8 @@ class FilterGenerator(nn.Module):
             cut, correction = Residual(self.residual_width, name="residual")(image, style)
             seen = image - cut
         values = _GAIN_UNIT * _linear(style, self.knots, "gain")
-        made = seen + filter_image(seen, values)
+        relative = None if side is None or not self.pixel else side / self.pixel
+        made = seen + filter_image(seen, values, relative)
         if self.levels:
             offsets = _CALIBRATION_UNIT * _linear(style, len(self.levels), "offset")
             around = jax.lax.stop_gradient(tissue(seen))
@@ -195,19 +202,25 @@ class _OfPlanes(nn.Module):
 
 
 def filter_image(
-    image: Float[Array, "b h w 1"], values: Float[Array, "b n"]
+    image: Float[Array, "b h w 1"],
+    values: Float[Array, "b n"],
+    side: Float[Array, "b"] | None = None,
 ) -> Float[Array, "b h w 1"]:
     """What a filter with a round gain adds to ``image``; at its borders, the image is reflected.
 
     ``values`` are the logarithm of the gain at ``n`` knots, the frequencies (j / (n + 1))^1.5 / √2
     per pixel with j from 2 to n + 1: dense where kernels differ most. It is linear in j between
-    them, and 0 up to j = 1, so that the mean of a region stays what it is. The waves are
-    found by matrix products, which all devices are good at.
+    them, and 0 up to j = 1, so that the mean of a region stays what it is. With ``side``, that of
+    the image's pixels in a unit of length, the knots are frequencies per unit; beyond the last, the
+    gain is that of the last. The waves are found by matrix products, which all devices are good at.
     """
     height, width = image.shape[1:3]
     rows, columns = cosines(height), cosines(width)
     down, along = (jnp.arange(length) / (2 * length) for length in (height, width))
-    place = (2 * (jnp.square(down)[:, None] + jnp.square(along))) ** (1 / 3)
+    square = (jnp.square(down)[:, None] + jnp.square(along))[None]
+    if side is not None:
+        square = square / jnp.square(side)[:, None, None]
+    place = (2 * square) ** (1 / 3)
     values = jnp.pad(values, ((0, 0), (2, 0)))
     knots = linear_binning(values.shape[1], (0.0, 1.0))
     log_gain = by_level(jnp.broadcast_to(place, image.shape[:3]), values, knots)

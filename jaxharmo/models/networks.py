@@ -21,6 +21,7 @@ from jaxharmo.ops.tissue import TISSUE_LEVELS
 
 Images = Float[Array, "b h w 1"]
 Style = Float[Array, "b s"]
+Sides = Float[Array, "b"] | None
 Params = dict[str, dict]
 """Parameters by the name of their network, the field names of ``Networks``."""
 
@@ -42,16 +43,33 @@ class Networks:
         """The output of the network ``name``."""
         return _applied(getattr(self, name), method, params[name], *inputs)
 
-    def translate(self, params: Params, images: Images, to: Style, of: Style) -> Images:
-        """Images of the style ``of`` in the style ``to``."""
-        return self.apply(params, "generator", images, to, of)
+    def translate(
+        self, params: Params, images: Images, to: Style, of: Style, side: Sides = None
+    ) -> Images:
+        """Images of the style ``of`` in the style ``to``.
+
+        ``side``: of their pixels, mm, for generators that work in mm.
+        """
+        return self.apply(params, "generator", images, to, of, *self.sides(side))
 
     def translate_with_levels(
-        self, params: Params, images: Images, to: Style, of: Style
+        self, params: Params, images: Images, to: Style, of: Style, side: Sides = None
     ) -> tuple[Images, Images]:
         """``translate``, and the same with the gradient of the filter generator's offsets."""
-        found = self.apply(params, "generator", images, to, of, method="with_levels")
+        inputs = (images, to, of, *self.sides(side))
+        found = self.apply(params, "generator", *inputs, method="with_levels")
         return cast(tuple[Images, Images], found)
+
+    def sides(self, side: Sides) -> tuple[Float[Array, "b"], ...]:
+        """What a generator takes of the side of pixels: nothing, but for one that works in mm.
+
+        ``ValueError`` where that one gets none.
+        """
+        if not (isinstance(self.generator, FilterGenerator) and self.generator.pixel):
+            return ()
+        if side is None:
+            raise ValueError("this generator works in mm: it needs the side of a pixel")
+        return (side,)
 
     def mapped_style(
         self, params: Params, latent: Float[Array, "b z"], domain: Int[Array, "b"]
@@ -93,6 +111,7 @@ def build(config: Config) -> Networks:
             generator.residual_width,
             generator.local_gains,
             tuple(levels) if generator.calibration else (),
+            generator.pixel,
         )
         mapping = TableMapping(domains, model.style_dim, model.mapping_width)
         encoder = NoiseEncoder(domains, config.data.window)
@@ -121,7 +140,7 @@ def init(networks: Networks, config: Config, key: jax.Array) -> Params:
     latent = jnp.zeros((1, config.model.latent_dim))
     domain = jnp.zeros((1,), jnp.int32)
     arguments = {
-        "generator": (image, style, style),
+        "generator": (image, style, style, *networks.sides(jnp.ones(1))),
         "mapping_network": (latent, domain),
         "style_encoder": (image, domain),
         "discriminator": (image, domain),

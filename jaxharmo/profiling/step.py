@@ -180,6 +180,7 @@ def random_batch(config: Config) -> Batch:
     return {
         "source": slices(count),
         "source_domain": domains(),
+        "source_pixel": np.ones(count, np.float32),
         "reference": slices(count, 2),
         "target_domain": domains(),
     }

@@ -78,7 +78,8 @@ def _train(
     if batch_size % mesh.size:
         raise InputError(f"--train.batch-size {batch_size} does not divide by {mesh.size} devices")
     program = step_program(config, mesh)
-    sample_grid = build_sample_grid(program.networks, config, data.samples)
+    sides = [data.pixel_of(number) for number in range(len(data.samples))]
+    sample_grid = build_sample_grid(program.networks, config, data.samples, sides)
     rhythm, last = config.train, config.train.steps
     first = checkpoints.find_sound()
     state = program.start()

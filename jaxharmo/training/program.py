@@ -71,6 +71,7 @@ def _batch_shapes(config: Config) -> dict[str, jax.ShapeDtypeStruct]:
     return {
         "source": pixels(),
         "source_domain": domains,
+        "source_pixel": jax.ShapeDtypeStruct(lead, np.float32),
         "reference": pixels(2),
         "target_domain": domains,
     }

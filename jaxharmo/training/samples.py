@@ -1,6 +1,6 @@
 """The picture of a run's progress: sources, translations to every domain, and the way back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,20 +17,24 @@ SampleGrid = Callable[[Params], UInt8[np.ndarray, "h w"]]
 
 
 def build_sample_grid(
-    networks: Networks, config: Config, sources: Int16[np.ndarray, "k h w"]
+    networks: Networks,
+    config: Config,
+    sources: Int16[np.ndarray, "k h w"],
+    pixels: Sequence[float],
 ) -> SampleGrid:
     """A function of the (averaged) parameters that draws the grid.
 
     ``sources`` are one slice a domain, in HU, in the order of the domains and at least as large as
-    a training crop; the style encoder sees their centres. A row a source; the
-    columns are the source, its translation to every domain with the style of the mapping network's
-    zero latent, and the cycle through the next domain.
+    a training crop, with ``pixels`` of so many mm; the style encoder sees their centres. A row a
+    source; the columns are the source, its translation to every domain with the style of the
+    mapping network's zero latent, and the cycle through the next domain.
     """
     images = normalize(jnp.asarray(sources), config.data.window)[..., None]
     top, left = ((length - config.data.crop) // 2 for length in sources.shape[1:])
     central = images[:, top : top + config.data.crop, left : left + config.data.crop]
     domains = jnp.arange(len(sources))
     latents = jnp.zeros((len(sources), config.model.latent_dim))
+    side = jnp.asarray(pixels, jnp.float32)
 
     # The images are arguments, because XLA folds what depends on constants alone, and slowly.
     @jax.jit
@@ -39,7 +43,7 @@ def build_sample_grid(
 
         def towards(style: Array) -> Array:
             to = jnp.broadcast_to(style, styles.shape)
-            return networks.translate(params, images, to=to, of=styles)
+            return networks.translate(params, images, to=to, of=styles, side=side)
 
         translations = jax.lax.map(towards, styles)
         following = jnp.roll(domains, -1)
@@ -47,7 +51,7 @@ def build_sample_grid(
             networks.encoded_style(params, central, domains) if config.model.latent_dim else styles
         )
         there = translations[following, domains]
-        cycle = networks.translate(params, there, to=own_style, of=styles[following])
+        cycle = networks.translate(params, there, to=own_style, of=styles[following], side=side)
         rows = [images, *translations, cycle]
         return jnp.stack(rows, axis=1)[..., 0]
 

@@ -167,6 +167,7 @@ def prepare_inputs(step: Array, batch: dict[str, Array], config: Config) -> Inpu
         references=(reference[:, 0], reference[:, 1]),
         target_domain=batch["target_domain"],
         latents=(first, second),
+        side=batch["source_pixel"],
     )
     weights = config.loss
     fading = jnp.maximum(0.0, 1 - step / weights.diversity_steps)

@@ -44,6 +44,8 @@ class Examples(NamedTuple):
     references: tuple[Images, Images]
     target_domain: Int[Array, "b"]
     latents: tuple[Float[Array, "b z"], Float[Array, "b z"]]
+    side: Float[Array, "b"]
+    """Of the sources' pixels, mm."""
 
 
 class Styles(NamedTuple):
@@ -123,7 +125,7 @@ def make(
     to, of = (jnp.stack(ends, axis=1) for ends in zip(*ways, strict=True))
     flat = lambda array: array.reshape(-1, *array.shape[2:])  # noqa: E731
     images = jnp.repeat(examples.source, len(ways), axis=0)
-    ends = {"to": flat(to), "of": flat(of)}
+    ends = {"to": flat(to), "of": flat(of), "side": jnp.repeat(examples.side, len(ways))}
     if "levels" in names:
         made, levelled = networks.translate_with_levels(params, images, **ends)
     else:
@@ -171,7 +173,7 @@ class Update:
         return self._translate(self.examples.source, self.styles.other, self.styles.source)
 
     def _translate(self, images: Images, to: Style, of: Style) -> Images:
-        return self.networks.translate(self.params, images, to, of)
+        return self.networks.translate(self.params, images, to, of, self.examples.side)
 
 
 def _adversarial(update: Update) -> Found:

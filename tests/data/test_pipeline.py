@@ -7,7 +7,9 @@ from test_records import make_slice
 
 from jaxharmo.config import DataConfig
 from jaxharmo.data.manifest import choose_domains, read_manifest
+from jaxharmo.data.phantom import PhantomConfig, make_phantom
 from jaxharmo.data.pipeline import (
+    DomainCrops,
     Share,
     crop,
     even_crops,
@@ -112,6 +114,29 @@ def test_even_crops_are_spread_over_slices_and_places(phantom):
     assert len({number // domain.slices["train"] for number in found}) > 8
     middle = dataclasses.replace(DATA, crop_position="center")
     assert len(even_crops(phantom, domain, middle)) == domain.slices["train"]
+
+
+def test_a_source_for_another_scanner_has_the_coarser_pixel(tmp_path):
+    names = ("PHANTOM Ellipse -- B30f", "PHANTOM Ellipse -- B70f", "MIRAGE Oval -- B")
+    make_phantom(tmp_path, PhantomConfig(patients=3, slices=1, size=64, domains=names))
+    domains = choose_domains(read_manifest(tmp_path), names)
+    sides = DomainCrops(tmp_path, domains, DATA)
+    pixels = [sides.pixel(number) for number in range(3)]
+    assert pixels[0] == pixels[1] != pixels[2]
+    batches = {given: take(tmp_path, 6, names=names, pixels=given) for given in ((), (*pixels,))}
+    coarser = 0
+    for plain, batch in zip(*batches.values(), strict=True):
+        ends = zip(batch["source_domain"], batch["target_domain"], strict=True)
+        for row, (source, target) in enumerate(ends):
+            # Kernels of one scanner have one pixel.
+            wanted = max(pixels[source], pixels[target])
+            assert batch["source_pixel"][row] == pytest.approx(wanted, rel=0.02)
+            assert plain["source_pixel"][row] == pytest.approx(pixels[source])
+            same = np.array_equal(batch["source"][row], plain["source"][row])
+            assert same == (wanted == pixels[source])
+            coarser += not same
+    assert coarser > 5
+    np.testing.assert_array_equal(plain["reference"], batch["reference"])
 
 
 def test_sample_sources_are_whole_and_divisible(phantom):

@@ -69,7 +69,7 @@ def write_shards(directory, slices=SLICES):
     return directory
 
 
-def blur_to_soft(hu, of, to):
+def blur_to_soft(hu, of, to, _=None):
     return blurred(hu, BLURS[SOFT]) if to == SOFT else hu
 
 

@@ -125,7 +125,7 @@ def test_files_hold_what_was_returned(result):
 
 @pytest.mark.slow
 def test_every_damage_is_caught_by_its_measure(shards, tmp_path):
-    def erased(hu, of, to):
+    def erased(hu, of, to, _=None):
         """Vessels and nodules become lung."""
         lungs = np.stack([ndimage.binary_closing(each < -500, iterations=4) for each in hu])
         return np.where(lungs & (hu > -500), np.float32(-820), hu)
@@ -133,8 +133,8 @@ def test_every_damage_is_caught_by_its_measure(shards, tmp_path):
     few = dataclasses.replace(CONFIG.eval, max_slices=2, baselines=(), targets=(SOFT,))
     config = dataclasses.replace(CONFIG, eval=few)
     damages = {
-        "displaced": lambda hu, of, to: np.roll(hu, 1, -1),
-        "shifted": lambda hu, of, to: hu + 20,
+        "displaced": lambda hu, *_: np.roll(hu, 1, -1),
+        "shifted": lambda hu, *_: hu + 20,
         "erased": erased,
     }
     guide = lambda training: [Guidance(*each) for each in damages.items()]  # noqa: E731
@@ -226,7 +226,7 @@ def test_wrong_use_names_the_mend(shards, tmp_path):
     with pytest.raises(InputError, match="tile 128"):
         attempt(tile=128)
     with pytest.raises(InputError, match="not finite"):
-        attempt(translate=lambda hu, of, to: hu * np.nan)
+        attempt(translate=lambda hu, *_: hu * np.nan)
     with pytest.raises(InputError, match=r"eval.targets: no domain 'B99'"):
         attempt(targets=("B99",))
     with pytest.raises(InputError, match="'B99' in this run"):

@@ -30,11 +30,14 @@ class FakeTranslator:
         self.asked.append((of, float(hu[0, 0, 0])))
         return hu[:, 0, 0]
 
-    def steering(self, style, of):
+    def steering(self, style, of, pixel):
         return style
 
     def translate(self, hu, style):
         return hu + style[0]
+
+
+PIXELS = (0.7, 0.7)
 
 
 class FakeDomain(SimpleNamespace):
@@ -51,19 +54,19 @@ def test_guidance_takes_the_style_that_was_asked_for():
     settings = EvalConfig(references=3)
     latent, reference = guidances(translator, training, settings)
     hu = np.zeros((2, 4, 4))
-    assert (latent.translate(hu, "A", "B") == 1).all()
-    latent.translate(hu, "A", "B")
+    assert (latent.translate(hu, "A", "B", PIXELS) == 1).all()
+    latent.translate(hu, "A", "B", PIXELS)
     assert translator.asked == ["B"]
-    made = reference.translate(hu, "A", "B")[0, 0, 0]
+    made = reference.translate(hu, "A", "B", PIXELS)[0, 0, 0]
     drawn = [number for _, number in translator.asked[1:]]
     assert len(set(drawn)) == 3
     assert made == pytest.approx(np.mean(drawn))
     assert "3 reference slices (train split)" in reference.title
     again = FakeTranslator()
-    guidances(again, training, settings)[1].translate(hu, "A", "B")
+    guidances(again, training, settings)[1].translate(hu, "A", "B", PIXELS)
     assert [number for _, number in again.asked] == drawn
     seeds = guidances(translator, training, dataclasses.replace(settings, latents=2))[:2]
-    assert [each.translate(hu, "B", "A")[0, 0, 0] for each in seeds] == [10, 11]
+    assert [each.translate(hu, "B", "A", PIXELS)[0, 0, 0] for each in seeds] == [10, 11]
     (only,) = guidances(translator, training, EvalConfig(guidance="reference"))
     assert "reference" in only.title
 

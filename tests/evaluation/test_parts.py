@@ -69,7 +69,7 @@ def test_parts_in_any_order_give_the_same_files(whole, shards, tmp_path):
 
 
 def never(training):
-    def translate(hu, of, to):
+    def translate(hu, of, to, _=None):
         raise AssertionError("is measured already")
 
     return [Guidance("model", translate)]
@@ -79,7 +79,7 @@ def test_a_killed_evaluation_is_resumed(whole, shards, tmp_path):
     output, done = tmp_path / "3", []
 
     def killed(training):
-        def translate(hu, of, to):
+        def translate(hu, of, to, _=None):
             if len(done) == 2:
                 raise KeyboardInterrupt
             done.append(len(hu))
@@ -137,7 +137,7 @@ def test_a_chunk_is_read_as_it_was_written(tmp_path):
 
 def test_methods_that_make_the_same_are_measured_once(whole, shards, tmp_path):
     def twice(training):
-        return [*blur_guide(training), Guidance("again", lambda hu, of, to: blurred(hu, 0.5))]
+        return [*blur_guide(training), Guidance("again", lambda hu, *_: blurred(hu, 0.5))]
 
     def same(training):
         return [*blur_guide(training), *blur_guide(training)]

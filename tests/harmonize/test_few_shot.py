@@ -46,7 +46,7 @@ def test_a_filter_is_found_without_pairs():
     wanted = GAIN * np.linspace(1.5, 0.4, KNOTS).astype(np.float32)
     _, references = slices(0, wanted)
     source, truth = slices(1, wanted)
-    found = add_domain(model(), "C", references, source, "A")
+    found = add_domain(model(), "C", references, source, "A", 1.0)
     assert found.domains == ("A", "B", "C")
     error = lambda made: float(np.sqrt(np.mean(np.square(made - truth))))  # noqa: E731
     nearest = min(error(source), error(model()(source, "B", "A")))
@@ -60,7 +60,7 @@ def test_a_filter_is_found_without_pairs():
 def test_references_of_a_known_domain_give_that_domain():
     source, _ = slices(2, GAIN)
     _, references = slices(3, GAIN)
-    found = add_domain(model(), "C", references, source, "A")
+    found = add_domain(model(), "C", references, source, "A", 1.0)
     known = model()(source, "B", "A")
     change = np.std(known - source)
     assert np.std(found(source, "C", "A") - known) < 0.15 * change
@@ -76,7 +76,7 @@ def test_references_of_a_known_domain_give_that_domain():
 )
 def test_bad_input(change, words):
     hu = np.zeros((1, 64, 64), np.float32)
-    arguments = {"name": "C", "references": hu, "source": hu, "of": "A"} | change
+    arguments = {"name": "C", "references": hu, "source": hu, "of": "A", "pixel": 1.0} | change
     with pytest.raises(InputError, match=words):
         add_domain(model(), **arguments)
 
@@ -85,4 +85,4 @@ def test_other_generators_are_refused():
     other = Translator(SMALL, random_weights(SMALL), 1)
     hu = np.zeros((1, 64, 64), np.float32)
     with pytest.raises(InputError, match="only a model with a filter generator"):
-        add_domain(other, "D", hu, hu, "A")
+        add_domain(other, "D", hu, hu, "A", 1.0)

@@ -160,7 +160,7 @@ def test_methods_say_where_their_style_comes_from(harmonizer, tmp_path):
         f"like {like.fingerprint}": harmonizer.method("A", like=like),
     }
     hu = volume()[1:].astype(np.float32)
-    results = [method.translate(hu, "A") for method in methods.values()]
+    results = [method.translate(hu, "A", 1.0) for method in methods.values()]
     for (label, method), result in zip(methods.items(), results, strict=True):
         assert method.derivation.style == label
         assert method.derivation.model == "small, step 7"

@@ -76,6 +76,24 @@ def test_filter_against_a_literal_one(shape):
         np.testing.assert_allclose(found[number, ..., 0], expected, atol=2e-5)
 
 
+def test_a_filter_in_mm_does_the_same_on_every_grid():
+    """Waves that a grid of 0.8 mm holds, on it and on one of 0.5 mm."""
+    random = np.random.default_rng(0)
+    values = jnp.asarray(random.normal(size=(1, KNOTS)), jnp.float32)
+    waves, grids = np.zeros((64, 80)), {0.8: (40, 50), 0.5: (64, 80)}
+    waves[:40, :50] = random.normal(size=(40, 50))
+    found = {}
+    for side, (height, width) in grids.items():
+        image = scipy.fft.idctn(waves[:height, :width], norm="ortho")
+        scaled = jnp.asarray(image[None, ..., None], jnp.float32)
+        added = filter_image(scaled, values, jnp.array([side / 0.5]))[0, ..., 0]
+        found[side] = scipy.fft.dctn(np.asarray(added), norm="ortho")
+    np.testing.assert_allclose(found[0.5][:40, :50], found[0.8], atol=1e-4)
+    assert np.abs(found[0.8]).max() > 1
+    per_pixel = filter_image(scaled, values)[0, ..., 0]
+    np.testing.assert_allclose(found[0.5], scipy.fft.dctn(per_pixel, norm="ortho"), atol=1e-5)
+
+
 def test_gradients_of_the_filter():
     """It is linear in the image, and its operator is symmetric; by the values, differences."""
     random = np.random.default_rng(1)

@@ -24,7 +24,7 @@ from jaxharmo.planning.machines import find_machine
 from jaxharmo.planning.target import absent_devices, check_compiler
 from jaxharmo.runtime import make_mesh, replicated, split_by_batch
 from jaxharmo.training.program import Memory, step_program
-from jaxharmo.translator import _translate, averaged_shapes
+from jaxharmo.translator import Steering, _translate, averaged_shapes
 
 pytestmark = [pytest.mark.plan, pytest.mark.slow]
 
@@ -120,7 +120,8 @@ def test_translation(name, count, card):
         averaged_shapes(config)["generator"],
     )
     slices = shaped(split_by_batch(mesh), 8, 512, 512)
-    steering = shaped(replicated(mesh), 2, config.model.style_dim)
+    style = shaped(replicated(mesh), config.model.style_dim)
+    steering = Steering(style, style, shaped(replicated(mesh)))
     translate = jax.jit(partial(_translate, build(config), config))
     found = compiled(translate.lower(weights, slices, steering))
     check_program(found, card)
