@@ -35,8 +35,7 @@ def get_config() -> Config:
         # Bone cut at 400 HU is not what a filter leaves of it.
         data=DataConfig(domains=DOMAINS, window=(-1024.0, 1500.0), crop=128),
         model=ModelConfig(
-            # The finest pixels of these domains are 0.65 mm.
-            generator=FilterGenerator(knots=16, pixel=0.65, residual_width=8),
+            generator=FilterGenerator(knots=16, in_mm=True, residual_width=8),
             sees="detail",
             width=8,
             max_width=32,

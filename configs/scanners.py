@@ -17,7 +17,7 @@ from jaxharmo.config import Config, FilterGenerator
 def get_config() -> Config:
     """The config; all domains of the data, and as many steps as ``configs/iterative.py``."""
     config = iterative.get_config()
-    generator = FilterGenerator(pixel=0.8, residual_width=0, calibration=True)
+    generator = FilterGenerator(in_mm=True, residual_width=0, calibration=True)
     return dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, generator=generator),

@@ -56,9 +56,9 @@ class PublishedGenerator:
         return 2**self.downsamples
 
     @property
-    def pixel(self) -> float:
+    def in_mm(self) -> bool:
         """It does not see the size of pixels."""
-        return 0.0
+        return False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,9 +71,10 @@ class FilterGenerator:
     kind: Literal["filter"] = "filter"
     knots: int = 16
     """Frequencies at which the logarithm of the filter's gain is learned."""
+    in_mm: bool = False
+    """Gains by frequency per mm, not per pixel; then examples of two scanners have one pixel."""
     pixel: float = 0.0
-    """Gains by frequency per mm, as far as pixels of this size, mm, resolve; then an example of two
-    scanners has the coarser pixel of both. 0: gains by frequency per pixel, whatever its size."""
+    """mm; knots ``in_mm`` reach as far as such pixels resolve. 0: the finest of the domains."""
     residual_width: int = 8
     """Channels of the residual network; 0 leaves it out."""
     local_gains: bool = False

@@ -24,6 +24,7 @@ from jaxharmo.evaluation.summary import summary_table
 from jaxharmo.files import make_folder
 from jaxharmo.lock import locked
 from jaxharmo.saved_config import read_config, to_json, write_config
+from jaxharmo.training.domains import reaching
 from jaxharmo.training.loop import TrainingData, fit
 from jaxharmo.training.metrics_writer import METRICS, SAMPLES
 from jaxharmo.training.page import PAGE
@@ -64,6 +65,11 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
         config,
         data=dataclasses.replace(config.data, shards=str(shards.absolute()), domains=names),
     )
+    crops = DomainCrops(shards, domains, resolved.data)
+    pixel_of = functools.cache(crops.pixel)
+    in_mm = config.model.generator.in_mm
+    pixels = [pixel_of(number) for number in range(len(domains))] if in_mm else []
+    resolved = reaching(resolved, pixels)
     # Said before the training rather than after it.
     check_evaluable(shards, resolved)
     if has_checkpoints(workdir):
@@ -72,10 +78,6 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
     if runtime.is_main_process():
         write_config(workdir, resolved)
     train, settings = resolved.train, resolved.data
-    crops = DomainCrops(shards, domains, settings)
-    pixel_of = functools.cache(crops.pixel)
-    in_mm = bool(config.model.generator.pixel)
-    pixels = [pixel_of(number) for number in range(len(domains))] if in_mm else []
 
     def batches_from(first: int):
         return training_batches(

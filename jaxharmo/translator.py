@@ -143,8 +143,8 @@ class Translator:
         it is None or no domain of the model. Likewise ``pixel``, the side of their pixels, mm, for
         models that work in mm.
         """
-        if self.config.model.generator.pixel and pixel is None:
-            raise InputError("this model needs the size of the slices' pixels, mm; give it")
+        if self.config.model.generator.in_mm and pixel is None:
+            raise InputError("this model needs the size of the slices' pixels, mm; name it")
         side = math.nan if pixel is None else pixel
         if not self.needs_source:
             return Steering(to, np.zeros_like(to), side)

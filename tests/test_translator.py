@@ -53,9 +53,9 @@ def test_what_lies_outside_the_window_is_untouched(translator, hu):
 
 
 def test_a_model_in_mm_sees_the_size_of_pixels(hu):
-    generator = FilterGenerator(knots=2, residual_width=0, pixel=0.5)
+    generator = FilterGenerator(knots=2, residual_width=0, in_mm=True, pixel=0.5)
     config = replace(SMALL, model=STEERED | {"generator": generator})
-    per_pixel = replace(config, model={"generator": dataclasses.replace(generator, pixel=0.0)})
+    per_pixel = replace(config, model={"generator": dataclasses.replace(generator, in_mm=False)})
     model, other = (Translator(c, random_weights(c), 0) for c in (config, per_pixel))
     fine, coarse = (model(hu, "B", "A", pixel) for pixel in (0.5, 0.9))
     np.testing.assert_allclose(fine, other(hu, "B", "A"), atol=1e-3)

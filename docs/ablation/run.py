@@ -30,7 +30,7 @@ from jaxharmo.evaluation.texture import (
     radial_power,
 )
 from jaxharmo.ops.tissue import segment
-from jaxharmo.training.domains import describe_domains
+from jaxharmo.training.domains import describe_domains, reaching
 from jaxharmo.training.program import step_program
 from jaxharmo.training.state import init_state
 from jaxharmo.translator import Translator
@@ -169,17 +169,18 @@ class Runs:
     def __init__(self, config: Config, shards: Path):
         domains = choose_domains(read_manifest(shards), config.data.domains)
         names = tuple(domain.name for domain in domains)
-        self._config = dataclasses.replace(
-            config, data=dataclasses.replace(config.data, domains=names)
+        crops = DomainCrops(shards, domains, config.data)
+        in_mm = config.model.generator.in_mm
+        self._pixels = [crops.pixel(number) for number in range(len(domains))] if in_mm else []
+        self._config = reaching(
+            dataclasses.replace(config, data=dataclasses.replace(config.data, domains=names)),
+            self._pixels,
         )
         self._shards, self._domains = shards, domains
         self._mesh = runtime.make_mesh()
         self._program = step_program(self._config, self._mesh)
         self._step = self._program.lower().compile()
-        crops = DomainCrops(shards, domains, config.data)
         self._described = jax.device_get(describe_domains(self._config, crops, crops.pixel))
-        in_mm = bool(config.model.generator.pixel)
-        self._pixels = [crops.pixel(number) for number in range(len(domains))] if in_mm else []
 
     def train(self, seed: int) -> Translator:
         """The averaged weights at the end."""

@@ -46,7 +46,7 @@ def export_translation(
     about = {
         "from": of if translator.needs_source else None,
         "to": to,
-        "pixel_mm": pixel if translator.config.model.generator.pixel else None,
+        "pixel_mm": pixel if translator.config.model.generator.in_mm else None,
         "step": translator.step,
         "sha256": translator.digest,
         "precision": translator.precision,

@@ -25,6 +25,8 @@ Sides = Float[Array, "b"] | None
 Params = dict[str, dict]
 """Parameters by the name of their network, the field names of ``Networks``."""
 
+_ANY_PIXEL = 1.0
+"""mm; before a run has looked at its domains."""
 AVERAGED = ("generator", "mapping_network", "style_encoder")
 """Networks whose weights are averaged; evaluation and harmonization use the average."""
 
@@ -111,7 +113,7 @@ def build(config: Config) -> Networks:
             generator.residual_width,
             generator.local_gains,
             tuple(levels) if generator.calibration else (),
-            generator.pixel,
+            (generator.pixel or _ANY_PIXEL) if generator.in_mm else 0.0,
         )
         mapping = TableMapping(domains, model.style_dim, model.mapping_width)
         encoder = NoiseEncoder(domains, config.data.window)

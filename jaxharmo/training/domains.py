@@ -1,7 +1,8 @@
 """How the training slices of each domain are described, before the first step."""
 
+import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Protocol
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int16
 
-from jaxharmo.config import Config
+from jaxharmo.config import Config, FilterGenerator
 from jaxharmo.losses.changes import Memory
 from jaxharmo.losses.descriptors import DESCRIPTORS
 from jaxharmo.ops.intensity import normalize
@@ -33,6 +34,15 @@ class CropsOf(Protocol):
     def __call__(self, number: int, pixel: float = 0.0) -> Crops:
         """Slices with finer pixels than ``pixel``, mm, are resampled to it first."""
         ...
+
+
+def reaching(config: Config, pixels: Sequence[float]) -> Config:
+    """For domains with ``pixels``, mm: filters in mm reach as far as the finest of them resolve."""
+    generator = config.model.generator
+    if not isinstance(generator, FilterGenerator) or not generator.in_mm or generator.pixel:
+        return config
+    found = dataclasses.replace(generator, pixel=min(pixels))
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, generator=found))
 
 
 def describe_domains(config: Config, crops_of: CropsOf, pixel_of: PixelOf) -> Changes:

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = [
     *("--data.crop", "32", "--model.width", "4", "--model.max-width", "8"),
     *("--model.generator.residual-width", "0", "--model.generator.knots", "2"),
+    "--model.generator.in-mm",
     *("--texture.resolutions", "1", "--texture.features", "contrast"),
     *("--loss.spectrum", "0", "--loss.histogram", "0", "--loss.spread", "0"),
     *("--loss.adversarial", "0", "--eval.max-tiles", "4"),
@@ -117,25 +118,36 @@ def phantom(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(phantom, tmp_path_factory):
-    """A run that was killed with SIGKILL after its first checkpoint and run again to the end."""
+    """A run, from start to report."""
     workdir = tmp_path_factory.mktemp("run")
+    code, out, said = start(*train_words(phantom, workdir, 6))
+    assert code == 0, said
+    return workdir, out, said
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_end(trained, phantom, tmp_path):
+    workdir = tmp_path
     words = [sys.executable, *map(str, train_words(phantom, workdir, 6))]
     with subprocess.Popen(words, cwd=ROOT, stdout=-3, stderr=-3) as process:
         while not (workdir / "checkpoints" / "2").is_dir():
             assert process.poll() is None, "training ended before its first checkpoint"
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-    code, out, said = start(*train_words(phantom, workdir, 6))
+    code, _, said = start(*train_words(phantom, workdir, 6))
     assert code == 0, said
     assert re.search(r"resuming from step [24]", said)
-    return workdir, out, said
+    assert steps_of(workdir) == steps_of(trained[0])
 
 
-def test_a_killed_run_goes_on_to_the_end(trained):
-    workdir, *_ = trained
+def steps_of(workdir):
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    steps = [json.loads(line)["step"] for line in lines]
-    assert steps == [1, 2, 3, 4, 5, 6]
+    return [json.loads(line)["step"] for line in lines]
+
+
+def test_a_run_leaves_curves_pictures_and_checkpoints(trained):
+    workdir, *_ = trained
+    assert steps_of(workdir) == [1, 2, 3, 4, 5, 6]
     assert (workdir / "checkpoints" / "6").is_dir()
     assert list((workdir / "samples").glob("*.png"))
 
@@ -174,6 +186,7 @@ def test_evaluation_of_another_step_and_split(trained):
     assert_one_line(run("eval.py", "--workdir", workdir, "--step", 5), "4, 6")
 
 
+@pytest.mark.slow
 def test_evaluation_in_parts(trained):
     workdir, *_ = trained
     words = ("eval", "--workdir", workdir, "--step", 4, "--eval.targets", "PHANTOM Ellipse -- B30f")
@@ -266,7 +279,8 @@ def test_export_of_one_translation(trained, tmp_path):
     workdir, *_ = trained
     ends = ("--from", "PHANTOM Ellipse -- B30f", "--to", "PHANTOM Ellipse -- B50f")
     words = ("export", "--workdir", workdir, *ends)
-    code, _, said = jaxharmo(*words, tmp_path / "b50f.stablehlo")
+    assert_one_line(jaxharmo(*words, tmp_path / "b50f.stablehlo"), "size of the slices' pixels")
+    code, _, said = jaxharmo(*words, "--pixel", 0.8, tmp_path / "b50f.stablehlo")
     assert code == 0, said
     assert (tmp_path / "b50f.stablehlo").stat().st_size > 1000
 

@@ -124,6 +124,7 @@ def test_a_part_is_done_by_one_process_at_a_time(shards, tmp_path):
         run(shards, output, part="3/2")
 
 
+@pytest.mark.slow
 def test_a_chunk_is_read_as_it_was_written(tmp_path):
     place = {"patient": "p0", "slice": 4, "position_mm": 2.5}
     rows = [place | {"edges": 0.1 + 0.2, "rmse_hu": math.nan}]

@@ -237,7 +237,7 @@ def test_the_right_translation_closes_the_gaps_and_others_do_not(name, least):
     assert open_ > least * closed
 
 
-@pytest.mark.parametrize("name", ["texture", "spectrum"])
+@pytest.mark.parametrize("name", [pytest.param("texture", marks=pytest.mark.slow), "spectrum"])
 def test_too_much_is_pulled_down_and_too_little_up(name):
     start = domains_of(name)
 

@@ -36,6 +36,7 @@ def test_glcm_profile_reports_what_the_docs_name():
     assert json.loads(json.dumps(figures)) == figures
 
 
+@pytest.mark.slow
 def test_counts_follow_what_is_asked():
     def count(*features, **options):
         return forward_flops(TextureConfig(glcm=GlcmConfig(**options), features=features), 32)

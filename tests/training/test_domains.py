@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from small import TINY, replace
 
+from jaxharmo.config import FilterGenerator
 from jaxharmo.losses.descriptors import DESCRIPTORS
 from jaxharmo.ops.intensity import normalize
-from jaxharmo.training.domains import describe_domains
+from jaxharmo.training.domains import describe_domains, reaching
 from jaxharmo.training.terms import empty_changes
 
 LOSSES = dict.fromkeys(DESCRIPTORS, 1.0)
@@ -71,3 +72,15 @@ def test_shapes_are_those_that_the_step_is_compiled_for():
 def test_without_change_losses_no_crop_is_read():
     config = replace(CONFIG, loss=dict.fromkeys(LOSSES, 0.0))
     assert describe_domains(config, crops_of=None, pixel_of=None) == {}
+
+
+def test_filters_in_mm_reach_as_far_as_the_finest_pixels():
+    reach = {}
+    for name, generator in {
+        "found": FilterGenerator(in_mm=True),
+        "given": FilterGenerator(in_mm=True, pixel=0.5),
+        "per pixel": FilterGenerator(),
+    }.items():
+        config = reaching(replace(CONFIG, model={"generator": generator}), [0.9, 0.7])
+        reach[name] = config.model.generator.pixel
+    assert reach == {"found": 0.7, "given": 0.5, "per pixel": 0.0}

@@ -23,6 +23,7 @@ def whole(phantom, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_sigterm_saves_and_the_next_run_goes_on_bit_for_bit(whole, phantom, tmp_path):
     process = start(phantom, tmp_path, *STEPS, script=TRAIN)
     metrics = tmp_path / "metrics.jsonl"

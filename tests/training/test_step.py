@@ -115,6 +115,7 @@ MIXED = replace(
 )
 
 
+@pytest.mark.slow
 def test_one_update_for_both_kinds_of_guidance():
     state, step = setup(MIXED)
     step = jax.jit(step)
@@ -249,6 +250,7 @@ FEW_TERMS = {"adversarial": 0.0, "style": 0.0}
 """Weights without which programs are half as long."""
 
 
+@pytest.mark.slow
 def test_diversity_fades_out(compiled):
     """At the end of its schedule the weight is zero: an update equals one without the term."""
     config = replace(TINY, loss=FEW_TERMS | {"texture": 0.0})

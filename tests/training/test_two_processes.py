@@ -111,6 +111,7 @@ def test_two_processes_stop_at_one_step_and_evaluate_once(phantom, tmp_path):
     assert_same_figures(together, json.loads((output / "metrics.json").read_text()))
 
 
+@pytest.mark.slow
 def test_two_members_save_a_cut_state_stop_together_and_part(tmp_path):
     port, script = free_port(), Path(__file__).with_name("member.py")
     words = [sys.executable, script, str(port)]
