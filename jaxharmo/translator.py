@@ -143,8 +143,11 @@ class Translator:
         it is None or no domain of the model. Likewise ``pixel``, the side of their pixels, mm, for
         models that work in mm.
         """
-        if self.config.model.generator.in_mm and pixel is None:
-            raise InputError("this model needs the size of the slices' pixels, mm; name it")
+        if self.config.model.generator.in_mm:
+            if pixel is None:
+                raise InputError("this model needs the size of the slices' pixels, mm; name it")
+            if not 0.01 <= pixel <= 20:
+                raise InputError(f"pixels of {pixel:g} mm: must be 0.01 to 20")
         side = math.nan if pixel is None else pixel
         if not self.needs_source:
             return Steering(to, np.zeros_like(to), side)

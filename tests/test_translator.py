@@ -62,6 +62,9 @@ def test_a_model_in_mm_sees_the_size_of_pixels(hu):
     assert np.abs(coarse - fine).max() > 1
     with pytest.raises(InputError, match="size of the slices' pixels"):
         model(hu, "B", "A")
+    for bad in (0.0, float("nan"), 100.0):
+        with pytest.raises(InputError, match=r"must be 0\.01 to 20"):
+            model(hu, "B", "A", bad)
 
 
 def far(x):
