@@ -48,6 +48,9 @@ def step_program(config: Config, mesh: Mesh) -> StepProgram:
     start = partial(init_state, networks, optimizers, config)
     shapes = jax.eval_shape(start)
     placed = place_state(mesh, shapes, shard=config.train.shard_state)
+    # Small, and needed whole by every update: cut, they would be sent around in many pieces.
+    whole = place_state(mesh, shapes.changes, shard=False)
+    placed = dataclasses.replace(placed, changes=whole)
     step = jax.jit(
         build_step(networks, optimizers, config),
         donate_argnums=0,

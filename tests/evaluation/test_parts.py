@@ -124,7 +124,6 @@ def test_a_part_is_done_by_one_process_at_a_time(shards, tmp_path):
         run(shards, output, part="3/2")
 
 
-@pytest.mark.slow
 def test_a_chunk_is_read_as_it_was_written(tmp_path):
     place = {"patient": "p0", "slice": 4, "position_mm": 2.5}
     rows = [place | {"edges": 0.1 + 0.2, "rmse_hu": math.nan}]
@@ -136,6 +135,7 @@ def test_a_chunk_is_read_as_it_was_written(tmp_path):
     assert read_chunk(tmp_path / "0.npz", target=2).made == {}
 
 
+@pytest.mark.slow
 def test_methods_that_make_the_same_are_measured_once(whole, shards, tmp_path):
     def twice(training):
         return [*blur_guide(training), Guidance("again", lambda hu, *_: blurred(hu, 0.5))]

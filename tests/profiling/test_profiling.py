@@ -36,7 +36,6 @@ def test_glcm_profile_reports_what_the_docs_name():
     assert json.loads(json.dumps(figures)) == figures
 
 
-@pytest.mark.slow
 def test_counts_follow_what_is_asked():
     def count(*features, **options):
         return forward_flops(TextureConfig(glcm=GlcmConfig(**options), features=features), 32)
@@ -50,6 +49,7 @@ def test_counts_follow_what_is_asked():
     assert count("joint_energy", **wide) < 16 * 2 * 256**2 * pixels / 4
 
 
+@pytest.mark.slow
 def test_glcm_profile_compares_and_traces(tmp_path):
     texture = TextureConfig(glcm=PUBLISHED)
     figures = profile_glcm(

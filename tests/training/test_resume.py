@@ -23,7 +23,6 @@ def whole(phantom, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_sigterm_saves_and_the_next_run_goes_on_bit_for_bit(whole, phantom, tmp_path):
     process = start(phantom, tmp_path, *STEPS, script=TRAIN)
     metrics = tmp_path / "metrics.jsonl"
@@ -38,6 +37,7 @@ def test_sigterm_saves_and_the_next_run_goes_on_bit_for_bit(whole, phantom, tmp_
     assert_same_bits(tmp_path, whole, 40)
 
 
+@pytest.mark.slow
 def test_sigterm_before_the_first_step_ends_at_once(phantom, tmp_path):
     process = start(phantom, tmp_path, *STEPS)
     wait_for(process, (tmp_path / "checkpoints").is_dir)

@@ -9,10 +9,11 @@ import optax
 import pytest
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from same_step import assert_same_step
-from small import SMALL, make_batch
+from small import SMALL, STEERED, make_batch, replace
 
 from jaxharmo.models.networks import build
-from jaxharmo.runtime import DATA, place_state, replicated, to_global
+from jaxharmo.runtime import DATA, make_mesh, place_state, replicated, to_global
+from jaxharmo.training.program import step_program
 from jaxharmo.training.state import init_state
 from jaxharmo.training.step import build_step
 
@@ -86,3 +87,16 @@ def test_leaves_are_cut_along_their_longest_divisible_axis():
     }
     whole = place_state(mesh, state, shard=False)
     assert all(place.is_fully_replicated for place in whole.values())
+
+
+def test_sums_of_changes_stay_whole():
+    config = replace(
+        SMALL,
+        model=STEERED,
+        texture={"compare": "changes", "aggregation": "noise"},
+        data={"domains": tuple("ABCDEFGH")},
+        train={"shard_state": True},
+    )
+    state = step_program(config, make_mesh()).state
+    assert max(leaf.size for leaf in jax.tree.leaves(state.changes)) >= 1024
+    assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state.changes))

@@ -250,7 +250,6 @@ FEW_TERMS = {"adversarial": 0.0, "style": 0.0}
 """Weights without which programs are half as long."""
 
 
-@pytest.mark.slow
 def test_diversity_fades_out(compiled):
     """At the end of its schedule the weight is zero: an update equals one without the term."""
     config = replace(TINY, loss=FEW_TERMS | {"texture": 0.0})
@@ -270,6 +269,7 @@ def test_diversity_fades_out(compiled):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), faded, without)
 
 
+@pytest.mark.slow
 def test_texture_variants_run(compiled):
     texture = {
         "compare": "reference",

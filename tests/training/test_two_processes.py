@@ -111,7 +111,6 @@ def test_two_processes_stop_at_one_step_and_evaluate_once(phantom, tmp_path):
     assert_same_figures(together, json.loads((output / "metrics.json").read_text()))
 
 
-@pytest.mark.slow
 def test_two_members_save_a_cut_state_stop_together_and_part(tmp_path):
     port, script = free_port(), Path(__file__).with_name("member.py")
     words = [sys.executable, script, str(port)]
@@ -136,6 +135,7 @@ def test_two_members_save_a_cut_state_stop_together_and_part(tmp_path):
     np.testing.assert_array_equal(reader["tree"]["numbers"], expected)
 
 
+@pytest.mark.slow
 def test_a_process_that_finds_no_others_does_not_train_alone(phantom, tmp_path):
     place = f"127.0.0.1:{free_port()}"
     cluster = ("--coordinator", place, "--processes", 2, "--process", 1)
