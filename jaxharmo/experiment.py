@@ -66,9 +66,7 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
         data=dataclasses.replace(config.data, shards=str(shards.absolute()), domains=names),
     )
     crops = DomainCrops(shards, domains, resolved.data)
-    pixel_of = functools.cache(crops.pixel)
-    in_mm = config.model.generator.in_mm
-    pixels = [pixel_of(number) for number in range(len(domains))] if in_mm else []
+    pixels = crops.pixels if config.model.generator.in_mm else ()
     resolved = reaching(resolved, pixels)
     # Said before the training rather than after it.
     check_evaluable(shards, resolved)
@@ -91,7 +89,11 @@ def _train_run(config: Config, workdir: Path, data: Path | None) -> int:
             pixels=pixels,
         )
 
-    return fit(resolved, workdir, TrainingData(batches_from, crops, pixel_of, samples))
+    return fit(
+        resolved,
+        workdir,
+        TrainingData(batches_from, crops, lambda number: crops.pixels[number], samples),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

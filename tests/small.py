@@ -42,6 +42,8 @@ STEERED = {
     "latent_dim": 0,
 }
 """Fields of ``model``: the filter generator, a domain of one style."""
+FILTER_ALONE = STEERED | {"generator": FilterGenerator(knots=2, residual_width=0)}
+"""The same without residual network and local gains."""
 
 
 def replace(config, **sections):

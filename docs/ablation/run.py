@@ -170,8 +170,7 @@ class Runs:
         domains = choose_domains(read_manifest(shards), config.data.domains)
         names = tuple(domain.name for domain in domains)
         crops = DomainCrops(shards, domains, config.data)
-        in_mm = config.model.generator.in_mm
-        self._pixels = [crops.pixel(number) for number in range(len(domains))] if in_mm else []
+        self._pixels = crops.pixels if config.model.generator.in_mm else ()
         self._config = reaching(
             dataclasses.replace(config, data=dataclasses.replace(config.data, domains=names)),
             self._pixels,
@@ -180,7 +179,9 @@ class Runs:
         self._mesh = runtime.make_mesh()
         self._program = step_program(self._config, self._mesh)
         self._step = self._program.lower().compile()
-        self._described = jax.device_get(describe_domains(self._config, crops, crops.pixel))
+        self._described = jax.device_get(
+            describe_domains(self._config, crops, lambda number: crops.pixels[number])
+        )
 
     def train(self, seed: int) -> Translator:
         """The averaged weights at the end."""

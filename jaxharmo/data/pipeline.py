@@ -13,6 +13,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -155,6 +156,11 @@ class DomainCrops:
     def __call__(self, number: int, pixel: float = 0.0) -> Int16[np.ndarray, "n s s"]:
         """Crops of its training slices; see ``even_crops``."""
         return even_crops(self.shards, self.domains[number], self.config, pixel=pixel)
+
+    @cached_property
+    def pixels(self) -> tuple[float, ...]:
+        """``pixel`` of every domain."""
+        return tuple(self.pixel(number) for number in range(len(self.domains)))
 
     def pixel(self, number: int, most: int = 600) -> float:
         """Mean side of a pixel over at most ``most`` training slices, mm."""

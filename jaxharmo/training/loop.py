@@ -78,8 +78,9 @@ def _train(
     if batch_size % mesh.size:
         raise InputError(f"--train.batch-size {batch_size} does not divide by {mesh.size} devices")
     program = step_program(config, mesh)
-    sides = [data.pixel_of(number) for number in range(len(data.samples))]
-    sample_grid = build_sample_grid(program.networks, config, data.samples, sides)
+    in_mm = config.model.generator.in_mm
+    pixels = [data.pixel_of(number) for number in range(len(data.samples))] if in_mm else None
+    sample_grid = build_sample_grid(program.networks, config, data.samples, pixels)
     rhythm, last = config.train, config.train.steps
     first = checkpoints.find_sound()
     state = program.start()

@@ -20,21 +20,22 @@ def build_sample_grid(
     networks: Networks,
     config: Config,
     sources: Int16[np.ndarray, "k h w"],
-    pixels: Sequence[float],
+    pixels: Sequence[float] | None,
 ) -> SampleGrid:
     """A function of the (averaged) parameters that draws the grid.
 
     ``sources`` are one slice a domain, in HU, in the order of the domains and at least as large as
-    a training crop, with ``pixels`` of so many mm; the style encoder sees their centres. A row a
-    source; the columns are the source, its translation to every domain with the style of the
-    mapping network's zero latent, and the cycle through the next domain.
+    a training crop; the style encoder sees their centres. ``pixels`` are theirs, mm, which
+    generators that work in mm need. A row a source; the columns are the source, its translation to
+    every domain with the style of the mapping network's zero latent, and the cycle through the next
+    domain.
     """
     images = normalize(jnp.asarray(sources), config.data.window)[..., None]
     top, left = ((length - config.data.crop) // 2 for length in sources.shape[1:])
     central = images[:, top : top + config.data.crop, left : left + config.data.crop]
     domains = jnp.arange(len(sources))
     latents = jnp.zeros((len(sources), config.model.latent_dim))
-    side = jnp.asarray(pixels, jnp.float32)
+    side = None if pixels is None else jnp.asarray(pixels, jnp.float32)
 
     # The images are arguments, because XLA folds what depends on constants alone, and slowly.
     @jax.jit

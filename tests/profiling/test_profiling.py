@@ -4,9 +4,9 @@ import json
 
 import jax
 import pytest
-from small import SMALL, STEERED, TINY, replace
+from small import FILTER_ALONE, SMALL, TINY, replace
 
-from jaxharmo.config import FilterGenerator, TextureConfig
+from jaxharmo.config import TextureConfig
 from jaxharmo.data.manifest import choose_domains, read_manifest
 from jaxharmo.models.networks import build
 from jaxharmo.ops.glcm import PUBLISHED, GlcmConfig
@@ -62,7 +62,7 @@ def test_glcm_profile_compares_and_traces(tmp_path):
 
 
 def test_step_profile_counts_its_collectives_and_phases(tmp_path):
-    model = STEERED | {"generator": FilterGenerator(knots=2, residual_width=0, local_gains=False)}
+    model = FILTER_ALONE
     few_terms = dict.fromkeys(("texture", "diversity", "style", "cycle"), 0.0)
     config = replace(TINY, model=model, loss=few_terms)
     seen = []

@@ -6,10 +6,9 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small import STEERED, TINY, make_batch, replace
+from small import FILTER_ALONE, TINY, make_batch, replace
 
 from jaxharmo.checkpoint import Checkpoints, find_step
-from jaxharmo.config import FilterGenerator
 from jaxharmo.errors import InputError
 from jaxharmo.saved_config import write_config
 from jaxharmo.training.loop import TrainingData, fit
@@ -20,11 +19,7 @@ from jaxharmo.translator import load_translator
 # What the loop writes and resumes does not depend on the networks: few, one update of each side.
 CONFIG = replace(
     TINY,
-    model=STEERED
-    | {
-        "generator": FilterGenerator(knots=2, residual_width=0, local_gains=False),
-        "latent_dim": 2,
-    },
+    model=FILTER_ALONE | {"latent_dim": 2},
     loss={"texture": 0.0, "diversity": 0.0, "style": 0.0},
     train={"guidance": "mixed"},
 )

@@ -8,9 +8,8 @@ import numpy as np
 import optax
 import pytest
 from same_step import assert_same_step
-from small import STEERED, TINY, make_batch, replace
+from small import FILTER_ALONE, STEERED, TINY, make_batch, replace
 
-from jaxharmo.config import FilterGenerator
 from jaxharmo.losses.changes import Memory
 from jaxharmo.models.networks import build, init
 from jaxharmo.ops.intensity import normalize
@@ -105,11 +104,7 @@ def test_what_a_config_leaves_out_is_not_trained():
 
 MIXED = replace(
     TINY,
-    model=STEERED
-    | {
-        "generator": FilterGenerator(knots=2, residual_width=0, local_gains=False),
-        "latent_dim": 3,
-    },
+    model=FILTER_ALONE | {"latent_dim": 3},
     loss={"texture": 0.0, "diversity": 0.0, "spread": 1.0},
     train={"guidance": "mixed"},
 )
