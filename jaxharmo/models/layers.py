@@ -199,10 +199,11 @@ TRUNKS: Mapping[Sees, type[DomainTrunk] | type[DetailTrunk]] = {
 """Input of discriminator and style encoder -> its network; features of patches, ``(b, p, d)``."""
 
 
-def pick_domain(heads: Float[Array, "b k d"], domain: Int[Array, "b"]) -> Float[Array, "b d"]:
-    """The output of each sample's own domain head.
+def pick_domain(heads: Float[Array, "#b k d"], domain: Int[Array, "b"]) -> Float[Array, "b d"]:
+    """The output of each sample's own domain head; or, of one table for all, the domain's row.
 
-    ``take_along_axis`` stays on its device where the batch is sharded; ``heads[arange(b), domain]``
-    would gather the batch.
+    A sum over the heads rather than an index: the batch stays on its devices, and XLA joins the sum
+    that is the gradient of a table with others. That of an index would be a scatter.
     """
-    return jnp.take_along_axis(heads, domain[:, None, None], axis=1)[:, 0]
+    own = domain[:, None] == jnp.arange(heads.shape[1])
+    return jnp.where(own[..., None], heads, 0).sum(1)

@@ -64,7 +64,7 @@ class TableMapping(nn.Module):
 
     def row(self, domain: Int[Array, "b"]) -> Float[Array, "b s"]:
         """The domain's row, its mean style."""
-        return self.table(domain)
+        return pick_domain(self.table.embedding[None], domain)
 
     def around(self, domain: Int[Array, "b"], spread: Float[Array, "b m"]) -> Float[Array, "b s"]:
         """The domain's row with a spread added to its last numbers."""

@@ -1,7 +1,6 @@
 """The style encoder: an image and its domain in, its style out."""
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxharmo.config import Sees
@@ -51,5 +50,5 @@ class NoiseEncoder(nn.Module):
     ) -> Float[Array, "b 1"]:
         levels = self.param("level", nn.initializers.zeros, (self.domains,))
         noise, weight = soft_tissue_noise(image, self.window)
-        usual = _USUAL_NOISE + _LEVEL_UNIT * jnp.take(levels, domain)
-        return (weight * (noise - usual))[:, None]
+        usual = _USUAL_NOISE + _LEVEL_UNIT * pick_domain(levels[None, :, None], domain)
+        return weight[:, None] * (noise[:, None] - usual)

@@ -186,6 +186,9 @@ def _minimise(
     """One optimizer step of the networks ``trained``; all others are constants."""
     own, others = _apart(params, trained)
     gradients, terms = _accumulate(gradient, own, others, inputs, pieces)
+    # XLA sums over the devices in one piece only what nothing between needs: without this, the
+    # next update begins with the networks that are ready.
+    gradients = jax.lax.optimization_barrier(gradients)
     params, opt_state = dict(params), dict(opt_state)
     for name in trained:
         updates, opt_state[name] = optimizers[name].update(
