@@ -12,12 +12,13 @@ stencil that is computed anew from the image, so nothing is stored for it but a 
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxharmo.ops.binning import Binning
 from jaxharmo.ops.cumulants import Cumulants, cumulants
@@ -147,8 +148,13 @@ def _pair_sums(
     """Sums of the mass and of every term times mass, over the pairs of each offset."""
     neighbour = neighbours(pixels, offsets)
     # Along the rows first: one chain of additions would be slow, and less exact.
-    rows = [_of_rows(pixels, neighbour(offset), needs) for offset in offsets]
-    return tuple(jnp.stack(rows).sum(-1).T)
+    of_rows = lambda offset: _of_rows(pixels, neighbour(offset), needs)  # noqa: E731
+    # A loop is faster to compile, which takes long for a TPU; elsewhere, to run without one.
+    rows = lax.platform_dependent(
+        tpu=lambda: lax.map(of_rows, jnp.asarray(offsets)),
+        default=lambda: jnp.stack([of_rows(offset) for offset in offsets]),
+    )
+    return tuple(rows.sum(-1).T)
 
 
 @partial(jax.jit, static_argnums=2)
@@ -171,12 +177,21 @@ def _backward(
     offsets: tuple[Offset, ...], needs: tuple[str, ...], pixels: Cumulants, cotangents: Cumulants
 ) -> tuple[Cumulants]:
     neighbour = neighbours(pixels, offsets)
-    slopes = tuple(jnp.zeros_like(values) for values in pixels)
-    for number, (row, column) in enumerate(offsets):
-        of_offset = tuple(cotangent[number] for cotangent in cotangents)
-        for step in ((row, column), (-row, -column)):
-            slope = _slope(pixels, neighbour(step), of_offset, needs)
+    there_and_back = np.array([[(row, column), (-row, -column)] for row, column in offsets])
+
+    def add(slopes: Cumulants, of_offset: tuple[Array, Cumulants]) -> tuple[Cumulants, None]:
+        steps, changes = of_offset
+        for step in steps:
+            slope = _slope(pixels, neighbour(step), changes, needs)
             slopes = tuple(a + b for a, b in zip(slopes, slope, strict=True))
+        return slopes, None
+
+    nothing = tuple(jnp.zeros_like(values) for values in pixels)
+    each = list(zip(there_and_back, zip(*cotangents, strict=True), strict=True))
+    slopes = lax.platform_dependent(
+        tpu=lambda: lax.scan(add, nothing, (jnp.asarray(there_and_back), cotangents))[0],
+        default=lambda: reduce(lambda so_far, one: add(so_far, one)[0], each, nothing),
+    )
     return (slopes,)
 
 
@@ -201,14 +216,16 @@ def _weighted(own: Cumulants, other: Cumulants, needs: tuple[str, ...]) -> tuple
     return (weight, *(weight * _TERMS[name](first, second) for name in needs))
 
 
-def neighbours(pixels: Cumulants, offsets: tuple[Offset, ...]) -> Callable[[Offset], Cumulants]:
+def neighbours(
+    pixels: Cumulants, offsets: tuple[Offset, ...]
+) -> Callable[[Offset | Int[Array, "2"]], Cumulants]:
     """The pixels at a step away, all 0 outside the image."""
     height, width = pixels[0].shape
     rows, columns = reach(offsets)
     padded = [jnp.pad(values, ((rows, rows), (columns, columns))) for values in pixels]
 
-    def at(step: Offset) -> Cumulants:
-        row, column = rows + step[0], columns + step[1]
-        return tuple(values[row : row + height, column : column + width] for values in padded)
+    def at(step: Offset | Int[Array, "2"]) -> Cumulants:
+        corner = (rows + step[0], columns + step[1])
+        return tuple(lax.dynamic_slice(values, corner, (height, width)) for values in padded)
 
     return at

@@ -1,5 +1,7 @@
 """Features of pairs: value and gradient against the literal matrix in float64."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,6 +66,17 @@ def test_values_and_gradients_are_those_of_the_literal_formula(image, mask, binn
             np.testing.assert_allclose(found[name], values, atol=tolerance, rtol=0, err_msg=name)
         tolerance = 1e-10 * float(jnp.abs(wanted).max())
         np.testing.assert_allclose(slopes, wanted, atol=tolerance, rtol=0)
+
+
+def test_the_loop_of_a_tpu_gives_the_same(image, mask, monkeypatch):
+    def found():
+        ours = lambda x: pair_features(x, jnp.asarray(mask), LINEAR, OFFSETS, NAMES)  # noqa: E731
+        return with_slopes(ours, jnp.asarray(image))
+
+    with jax.enable_x64(True):
+        unrolled = found()
+        monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, tpu, default: tpu(*args))
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-12), found(), unrolled)
 
 
 @pytest.mark.parametrize(
