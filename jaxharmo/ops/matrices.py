@@ -30,7 +30,9 @@ Values = Callable[[Float[Array, "h w"]], Float[Array, "h w n"]]
 
 _NODES = 1024
 _BLOCK = 1024
-"""Pairs multiplied at a time: XLA takes minutes to compile one long float32 product for a TPU."""
+_BLOCK_VALUES = 512 * 256
+"""Most pairs multiplied at a time, and most pairs times values: XLA takes minutes to compile one
+long float32 product for a TPU."""
 
 
 def choose_method(binning: Binning, dtype: np.dtype) -> Method:
@@ -161,7 +163,9 @@ def _products(
 ) -> Float[Array, "o n n"]:
     """``Σ_p values_i(x_p) values_j(x_{p+o})``, a few rows of pixels at a time."""
     height, width = image.shape
-    (above, beside), rows = reach(offsets), max(1, min(height, _BLOCK // width))
+    size = jax.eval_shape(values, image).shape[-1]
+    pairs = min(_BLOCK, _BLOCK_VALUES // size)
+    (above, beside), rows = reach(offsets), max(1, min(height, pairs // width))
     rounds = -(-height // rows)
     # Around the image, and below it up to a whole round, pixels that are not present.
     around = ((above, above + rounds * rows - height), (beside, beside))
@@ -178,7 +182,6 @@ def _products(
             first *= flat(cut(present, at) * cut(present, away))
             return total + jnp.matmul(first.T, second, precision=lax.Precision.HIGHEST), None
 
-        size = jax.eval_shape(values, image).shape[-1]
         nothing = jnp.zeros((size, size), image.dtype)
         return lax.scan(add, nothing, above + rows * jnp.arange(rounds))[0]
 
