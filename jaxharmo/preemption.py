@@ -29,6 +29,7 @@ class Preemption:
 
     def __init__(self) -> None:
         self._told = self._begun = False
+        self._calls = 0
         self._alone = jax.process_count() == 1
 
     def __enter__(self) -> "Preemption":
@@ -60,9 +61,14 @@ class Preemption:
         if self._told:
             raise Preempted(_NOTHING_LOST)
 
-    def reached(self, call: int) -> bool:
-        """Whether to save and stop now. Call it once per call of the step, with its number."""
-        return self._told if self._alone else multihost_utils.reached_preemption_sync_point(call)
+    def reached(self) -> bool:
+        """Whether to save and stop now. Call it once per call of the step."""
+        # JAX lets all stop at the call after the last that one has made, and takes it that the
+        # first is 1: by the number of the step, a run that is resumed could miss it.
+        self._calls += 1
+        if self._alone:
+            return self._told
+        return multihost_utils.reached_preemption_sync_point(self._calls)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._told = True

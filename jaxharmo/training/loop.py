@@ -76,7 +76,9 @@ def _train(
     mesh = make_mesh()
     batch_size = config.train.batch_size
     if batch_size % mesh.size:
-        raise InputError(f"--train.batch-size {batch_size} does not divide by {mesh.size} devices")
+        raise InputError(
+            f"--train.batch-size {batch_size} is not divisible by the {mesh.size} devices"
+        )
     program = step_program(config, mesh)
     in_mm = config.model.generator.in_mm
     pixels = [data.pixel_of(number) for number in range(len(data.samples))] if in_mm else None
@@ -118,7 +120,7 @@ def _train(
             # One step in flight: the next batch is read while the device works on this one.
             _read(step - stride, before, checkpoints)
             checkpoints.raise_failure()
-            stopped = preemption.reached(step // stride)
+            stopped = preemption.reached()
             logged = step % rhythm.log_every == 0 or step in (stride, last)
             saved = step % rhythm.checkpoint_every == 0 or step == last or stopped
             drawn = step % rhythm.sample_every == 0 or step == last

@@ -111,6 +111,19 @@ def test_two_processes_stop_at_one_step_and_evaluate_once(phantom, tmp_path):
     assert_same_figures(together, json.loads((output / "metrics.json").read_text()))
 
 
+@pytest.mark.slow
+def test_a_resumed_run_of_two_stops_for_a_signal_before_its_first_step(phantom, tmp_path):
+    for process in start_two(phantom, tmp_path, "--train.steps", 4):
+        finish(process)
+    first, second = start_two(phantom, tmp_path, "--train.steps", 400)
+    assert first.stdout
+    while "compiling the training step" not in first.stdout.readline():
+        assert first.poll() is None
+    second.send_signal(signal.SIGTERM)
+    said = [finish(process) for process in (first, second)]
+    assert all("SIGTERM: step 5 is saved" in words or "SIGTERM: step 6" in words for words in said)
+
+
 def test_two_members_save_a_cut_state_stop_together_and_part(tmp_path):
     port, script = free_port(), Path(__file__).with_name("member.py")
     words = [sys.executable, script, str(port)]
