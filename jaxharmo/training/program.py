@@ -52,7 +52,7 @@ def step_program(config: Config, mesh: Mesh) -> StepProgram:
     whole = place_state(mesh, shapes.changes, shard=False)
     placed = dataclasses.replace(placed, changes=whole)
     step = jax.jit(
-        build_step(networks, optimizers, config),
+        build_step(networks, optimizers, config, at_once=mesh.size > 1),
         donate_argnums=0,
         out_shardings=(placed, replicated(mesh)),
         compiler_options=_ONE_ALL_REDUCE if mesh.devices.flat[0].platform == "gpu" else None,

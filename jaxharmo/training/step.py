@@ -50,7 +50,9 @@ class Inputs(NamedTuple):
     gradients by parameters. Updates make for themselves what is not in it."""
 
 
-def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> TrainStep:
+def build_step(
+    networks: Networks, optimizers: Optimizers, config: Config, *, at_once: bool = False
+) -> TrainStep:
     """``train_step(state, batch) -> (state, metrics)``, pure; the caller compiles it.
 
     In order: discriminator on latent-guided fakes, on reference-guided fakes; generator, mapping
@@ -61,8 +63,11 @@ def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> Tr
     With ``config.train.steps_per_dispatch`` above 1, every array of the batch carries that many
     batches along its second axis (the first is the one that devices share), the steps follow each
     other on the device, and the metrics are their means.
+
+    With ``at_once`` the optimizers wait for all gradients of an update, which XLA then sums over
+    devices in one piece. It takes memory, and on one device time.
     """
-    updates = build_updates(networks, optimizers, config)
+    updates = build_updates(networks, optimizers, config, at_once)
     (first, guide), *_ = build_guides(networks, config).items()
     make_first = partial(make, guide=guide, networks=networks, config=config)
 
@@ -91,7 +96,9 @@ def build_step(networks: Networks, optimizers: Optimizers, config: Config) -> Tr
     return train_step if config.train.steps_per_dispatch == 1 else several_steps
 
 
-def build_updates(networks: Networks, optimizers: Optimizers, config: Config) -> dict[str, Update]:
+def build_updates(
+    networks: Networks, optimizers: Optimizers, config: Config, at_once: bool = False
+) -> dict[str, Update]:
     """The updates of a step, by name, in their order: four, as published.
 
     None of the discriminator without the adversarial term, none guided by references where domains
@@ -113,7 +120,7 @@ def build_updates(networks: Networks, optimizers: Optimizers, config: Config) ->
         )
     pieces = config.train.accumulate
     return {
-        name: partial(_minimise, gradient, trained, optimizers, pieces)
+        name: partial(_minimise, gradient, trained, optimizers, pieces, at_once)
         for name, (trained, gradient) in gradients.items()
     }
 
@@ -179,6 +186,7 @@ def _minimise(
     trained: tuple[str, ...],
     optimizers: Optimizers,
     pieces: int,
+    at_once: bool,
     params: Params,
     opt_state: dict,
     inputs: Inputs,
@@ -186,9 +194,8 @@ def _minimise(
     """One optimizer step of the networks ``trained``; all others are constants."""
     own, others = _apart(params, trained)
     gradients, terms = _accumulate(gradient, own, others, inputs, pieces)
-    # XLA sums over the devices in one piece only what nothing between needs: without this, the
-    # next update begins with the networks that are ready.
-    gradients = jax.lax.optimization_barrier(gradients)
+    if at_once:
+        gradients = jax.lax.optimization_barrier(gradients)
     params, opt_state = dict(params), dict(opt_state)
     for name in trained:
         updates, opt_state[name] = optimizers[name].update(
