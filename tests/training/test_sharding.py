@@ -42,7 +42,8 @@ def one_step(devices, *, shard):
     placed = place_state(mesh, before, shard=shard)
     state = jax.device_put(before, placed)
     step = jax.jit(
-        build_step(networks, optimizers, SMALL, at_once=True), out_shardings=(placed, replicated(mesh))
+        build_step(networks, optimizers, SMALL, at_once=True),
+        out_shardings=(placed, replicated(mesh)),
     )
     batch = to_global(mesh, make_batch())
     compiled = step.lower(state, batch).compile()
