@@ -129,14 +129,14 @@ def test_old_checkpoints_are_dropped(tmp_path, monkeypatch):
     def idle_step(state, batch):
         return dataclasses.replace(state, step=state.step + 1), {"loss": jnp.zeros(())}
 
-    monkeypatch.setattr("jaxharmo.training.program.build_step", lambda *_: idle_step)
+    monkeypatch.setattr("jaxharmo.training.program.build_step", lambda *_, **__: idle_step)
     train(tmp_path, 3, checkpoint_every=1, keep_checkpoints=2)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.steps == [2, 3]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxharmo.training.program.build_step", lambda *_: broken_step)
+    monkeypatch.setattr("jaxharmo.training.program.build_step", lambda *_, **__: broken_step)
 
     def broken_step(state, batch):
         step = state.step + 1
