@@ -65,7 +65,7 @@ def build_step(
     other on the device, and the metrics are their means.
 
     With ``at_once`` the optimizers wait for all gradients of an update, which XLA then sums over
-    devices in one piece. It takes memory, and on one device time.
+    devices in one piece. On one device it would only take memory and kernels.
     """
     updates = build_updates(networks, optimizers, config, at_once)
     (first, guide), *_ = build_guides(networks, config).items()
