@@ -3,9 +3,8 @@
 import math
 from typing import Any
 
-import numpy as np
-
-from jaxharmo.evaluation.structure import Anatomy, compare_anatomy, similarity
+from jaxharmo.evaluation.likeness import errors
+from jaxharmo.evaluation.structure import Anatomy, compare_anatomy
 from jaxharmo.ops.intensity import Window
 
 Row = dict[str, Any]
@@ -24,16 +23,9 @@ def compare_slice(
     ``rmse_hu`` in the whole slice and ``rmse_lung_hu`` in the lung of the source, HU;
     ``ssim_truth``; and what ``compare_anatomy`` gives.
     """
-    errors = dict.fromkeys(("rmse_hu", "rmse_lung_hu", "ssim_truth"), math.nan)
-    if truth is not None:
-        difference = made.hu - truth.hu
-        errors = {
-            "rmse_hu": _root_mean_square(difference),
-            "rmse_lung_hu": _root_mean_square(difference[source.tissue.lung]),
-            "ssim_truth": similarity(truth, made, window),
-        }
-    return errors | compare_anatomy(source, made, spacing, window)
-
-
-def _root_mean_square(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values**2, dtype=np.float64))) if values.size else math.nan
+    if truth is None:
+        found = dict.fromkeys(("rmse_hu", "rmse_lung_hu", "ssim_truth"), math.nan)
+    else:
+        found = errors(truth.hu, made.hu, window[1] - window[0], source.tissue.lung)
+    anatomy = compare_anatomy(source, made, spacing, window)
+    return {name: float(value) for name, value in found.items()} | anatomy

@@ -231,8 +231,11 @@ class _Evaluation:
         there = partial(compare_elsewhere, setup=self._setup, folder=folder, threads=job.threads)
         work = [self._direction(tasks, *each) for each in self._directions]
         found: dict[tuple[int, int], PairResult] = {}
+        # One direction alone has all cores here, and one of them elsewhere.
+        elsewhere = job.elsewhere and (len(work) > 1 or job.scheduler is not None)
+        results = workers.run(there, work) if elsewhere else ((each, here(each)) for each in work)
         with Progress("comparing", len(work), "direction", self._report) as progress:
-            for task, (pair, seconds) in alive(workers.run(there if job.elsewhere else here, work)):
+            for task, (pair, seconds) in alive(results):
                 found[task.source, task.target] = pair
                 self._add(seconds)
                 progress.advance()

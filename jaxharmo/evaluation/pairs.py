@@ -75,7 +75,7 @@ class RealSlices:
 
     def _found(self, domain: DomainSlices, number: int) -> np.ndarray:
         seen = Anatomy.of(domain.pixels(number), self._window)
-        return np.packbits(np.stack([*seen.tissue, seen.edges]), axis=-1)
+        return np.packbits(np.stack([*seen.tissue, seen.air, seen.edges]), axis=-1)
 
     def shows_lung(self, domain: DomainSlices) -> bool:
         """Whether two of the chosen slices do, looked for from the middle outwards."""
@@ -263,5 +263,5 @@ def _cut_to_body(pictures: list[Shown]) -> list[Shown]:
 
 
 def _unpacked(hu: np.ndarray, bits: np.ndarray) -> Anatomy:
-    *masks, edges = np.unpackbits(bits, axis=-1, count=hu.shape[1]).astype(bool)
-    return Anatomy(hu, Tissue(*masks), edges)
+    *masks, air, edges = np.unpackbits(bits, axis=-1, count=hu.shape[1]).astype(bool)
+    return Anatomy(hu, Tissue(*masks), air, edges)

@@ -31,7 +31,7 @@ _Crop = tuple[np.ndarray, np.ndarray]
 DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """(row, column) steps."""
 
-_LEVEL_BLOCK = 32
+_LEVEL_BLOCK = 16
 _SLICE_BLOCK = 16
 _NORMALISED_BY_LEVELS = {"idmn": 2, "idn": 1}
 

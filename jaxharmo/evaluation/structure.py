@@ -1,17 +1,19 @@
 """Is the anatomy still there: masks, edges, similarity, and what clinicians read off the lung."""
 
-import dataclasses
 import math
-from functools import cached_property
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import skimage  # Its parts load on first use.
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from jaxharmo.ops.tissue import Image, Mask, Tissue, bounding_box, near, segment
+from jaxharmo.evaluation.exact import in_float64
+from jaxharmo.evaluation.likeness import likeness
+from jaxharmo.ops.blur import gaussian_blur
+from jaxharmo.ops.tissue import SMOOTH, Image, Mask, Tissue, bounding_box, near, segment_smooth
 
 EDGE_SCALE = 2.0
 """Width of the Gaussian before edges are sought, pixels; noise of sharp kernels is below it."""
@@ -31,8 +33,6 @@ _AIR = -900.0
 """HU below which what lies outside the body is air, not the couch."""
 _AIR_MARGIN = 5
 """Pixels from the body, whose border every kernel spreads."""
-_LOCAL = 7
-"""Side of the window of the structural similarity, pixels."""
 
 
 def dice(a: Mask, b: Mask) -> float:
@@ -65,32 +65,64 @@ def hausdorff95(a: Mask, b: Mask, spacing: tuple[float, float]) -> float:
 
 
 def _border(mask: Mask) -> Mask:
-    return mask & ~np.asarray(ndimage.binary_erosion(mask, border_value=1), bool)
+    """Pixels with one of four neighbours outside; beyond the image counts as inside."""
+    inner = mask.copy()
+    inner[1:] &= mask[:-1]
+    inner[:-1] &= mask[1:]
+    inner[:, 1:] &= mask[:, :-1]
+    inner[:, :-1] &= mask[:, 1:]
+    return mask & ~inner
 
 
 def _distances(
     start: Mask, goal: Mask, spacing: tuple[float, float] = (1.0, 1.0)
 ) -> Float[np.ndarray, "n"]:
     """From each pixel of ``start`` to the nearest of ``goal``; masks of lines, neither empty."""
-    apart = ~goal[start]
-    distances = np.zeros(apart.size)
+    pixels = np.flatnonzero(start)
+    apart = ~goal.ravel()[pixels]
+    distances = np.zeros(pixels.size)
     # Few pixels of two versions of a slice lie apart, and only those need a search. A distance
     # transform would process every pixel of the slice.
     if apart.any():
-        places = KDTree(np.argwhere(goal) * spacing, compact_nodes=False, balanced_tree=False)
-        distances[apart] = places.query(np.argwhere(start & ~goal) * spacing)[0]
+        first, second = (
+            np.stack(np.unravel_index(numbers, goal.shape), 1) * spacing
+            for numbers in (pixels[apart], np.flatnonzero(goal))
+        )
+        distances[apart] = KDTree(second, compact_nodes=False, balanced_tree=False).query(first)[0]
     return distances
 
 
 def edge_map(hu: Image, window: tuple[float, float]) -> Mask:
     """Canny edges of a slice clipped to ``window`` (HU)."""
-    low, high = window
-    span = high - low
-    image = (np.clip(hu, low, high).astype(np.float64) - low) / span
+    return _edges(_smoothed(hu, *window).edges, window)
+
+
+def _edges(smooth: Image, window: tuple[float, float]) -> Mask:
+    """Of a slice smoothed by ``EDGE_SCALE``, its window mapped onto [0, 1]."""
+    span = window[1] - window[0]
     # The Sobel operator inside is not normalised: a slope of 1 per pixel gives 8.
     weak, strong = (8 * slope / span for slope in EDGE_SLOPES)
-    edges = skimage.feature.canny(image, EDGE_SCALE, low_threshold=weak, high_threshold=strong)
+    # Without a width, and with edges repeated, it takes the image as it is.
+    edges = skimage.feature.canny(
+        smooth, 0, low_threshold=weak, high_threshold=strong, mode="nearest"
+    )
     return np.asarray(edges, bool)
+
+
+class _Smoothed(NamedTuple):
+    """A slice under the two Gaussians that masks and edges are found with."""
+
+    tissue: Image
+    """HU."""
+    edges: Image
+    """The window mapped onto [0, 1]."""
+
+
+@in_float64
+def _smoothed(hu: Float[Array, "h w"], low: Float[Array, ""], high: Float[Array, ""]) -> _Smoothed:
+    """Of a slice in HU and the ends of the window."""
+    inside = (jnp.clip(hu, low, high) - low) / (high - low)
+    return _Smoothed(gaussian_blur(hu, SMOOTH), gaussian_blur(inside, EDGE_SCALE, "left out"))
 
 
 class EdgeScores(NamedTuple):
@@ -120,32 +152,6 @@ def compare_edges(source: Mask, other: Mask) -> EdgeScores:
     return EdgeScores(f, float(met / (met + apart)), float(merit))
 
 
-def mean_shift(source: Image, other: Image, mask: Mask) -> float:
-    """Mean of ``other`` - ``source`` in ``mask``, HU; NaN where the mask is empty."""
-    return float((other[mask] - source[mask]).mean(dtype=np.float64)) if mask.any() else math.nan
-
-
-def edge_preservation_index(source: Image, other: Image, mask: Mask) -> float:
-    """Correlation of the Laplacians of two slices in ``mask`` (Sattar et al. 1997).
-
-    1 for the same edges; NaN where the mask is empty or a slice flat in it.
-    """
-    return _correlation(_laplacian(source)[mask], _laplacian(other)[mask])
-
-
-def _laplacian(hu: Image) -> Image:
-    return np.asarray(ndimage.laplace(hu.astype(np.float64)))
-
-
-def _correlation(first: Float[np.ndarray, "n"], second: Float[np.ndarray, "n"]) -> float:
-    """NaN where one of them is constant, or both are empty."""
-    if not first.size:
-        return math.nan
-    first, second = first - first.mean(), second - second.mean()
-    size = math.sqrt(float(first @ first) * float(second @ second))
-    return float(first @ second) / size if size else math.nan
-
-
 def largest_change(source: Image, other: Image, mask: Mask, spacing: tuple[float, float]) -> float:
     """Largest |other - source| in ``mask`` under a Gaussian of 3 mm, HU; NaN for an empty mask.
 
@@ -166,48 +172,8 @@ def largest_change(source: Image, other: Image, mask: Mask, spacing: tuple[float
     return float(np.abs(smooth[mask[box]]).max())
 
 
-class LocalMoments(NamedTuple):
-    """Means over the 7 × 7 pixels around each, float32."""
-
-    mean: Image
-    square: Image
-    """Of the squares."""
-
-    @classmethod
-    def of(cls, hu: Image) -> "LocalMoments":
-        """Of a slice, HU."""
-        x = hu.astype(np.float32)
-        return cls(_local_mean(x), _local_mean(x * x))
-
-
-def similarity(a: "Anatomy", b: "Anatomy", window: tuple[float, float]) -> float:
-    """Structural similarity (Wang et al. 2004) of two slices, the data range that of ``window``.
-
-    The mean over the pixels at least 3 from the border of
-    (2 m_a m_b + C_1) (2 s_ab + C_2) / ((m_a² + m_b² + C_1) (v_a + v_b + C_2)) with means, unbiased
-    variances and covariance over 7 × 7 pixels, C_i = (K_i range)², K = 0.01 and 0.03.
-    """
-    if a is b:
-        return 1.0
-    first, second = a.moments, b.moments
-    unbiased = np.float32(_LOCAL**2 / (_LOCAL**2 - 1))
-    low, high = (np.float32((k * (window[1] - window[0])) ** 2) for k in (0.01, 0.03))
-    both = first.mean * second.mean
-    shared = unbiased * (_local_mean(a.hu.astype(np.float32) * b.hu.astype(np.float32)) - both)
-    power = first.mean**2 + second.mean**2
-    variances = unbiased * (first.square + second.square - power)
-    values = (2 * both + low) * (2 * shared + high) / ((power + low) * (variances + high))
-    margin = _LOCAL // 2
-    return float(values[margin:-margin, margin:-margin].mean(dtype=np.float64))
-
-
-def _local_mean(x: Image) -> Image:
-    return np.asarray(ndimage.uniform_filter(x, _LOCAL))
-
-
-def outside_air(hu: Image, body: Mask) -> Mask:
-    """Air around the patient, couch and clothes left out."""
-    smooth = ndimage.gaussian_filter(hu.astype(np.float32), 1.0)
+def outside_air(smooth: Image, body: Mask) -> Mask:
+    """Air around the patient, couch and clothes left out, of a slice smoothed by one pixel."""
     return (smooth < _AIR) & ~near(body, _AIR_MARGIN)
 
 
@@ -232,41 +198,31 @@ def emphysema(hu: Image, lung: Mask) -> Emphysema:
     return Emphysema(100 * float(np.mean(values < _EMPHYSEMA)), low)
 
 
-@dataclasses.dataclass(frozen=True)
-class Anatomy:
-    """A slice with everything that a comparison needs; what many comparisons share is kept."""
+class Anatomy(NamedTuple):
+    """A slice with everything that comparisons need."""
 
     hu: Image
     """Clipped to the window."""
     tissue: Tissue
+    air: Mask
+    """That of ``outside_air``."""
     edges: Mask
-
-    @cached_property
-    def air(self) -> Mask:
-        """``outside_air``, computed once per source."""
-        return outside_air(self.hu, self.tissue.body)
-
-    @cached_property
-    def moments(self) -> LocalMoments:
-        """What ``similarity`` needs of a slice alone."""
-        return LocalMoments.of(self.hu)
-
-    @cached_property
-    def laplacian(self) -> Image:
-        """What ``edge_preservation_index`` needs of a slice alone."""
-        return _laplacian(self.hu)
 
     @classmethod
     def of(cls, hu: Image, window: tuple[float, float]) -> "Anatomy":
         """Segment a slice and find its edges, clipped to ``window`` (HU)."""
         hu = np.clip(hu, *window)
-        return cls(hu, segment(hu), edge_map(hu, window))
+        smooth = _smoothed(hu, *window)
+        tissue = segment_smooth(smooth.tissue)
+        return cls(
+            hu, tissue, outside_air(smooth.tissue, tissue.body), _edges(smooth.edges, window)
+        )
 
 
 def compare_anatomy(
     source: Anatomy, other: Anatomy, spacing: tuple[float, float], window: tuple[float, float]
 ) -> dict[str, float]:
-    """All measures of this module of a slice against its source; NaN where one has no meaning.
+    """All measures of a slice against its source; NaN where one has no meaning.
 
     Regions of HU come from the source, ``spacing`` is in mm. ``lung_dice``, ``lung_iou``,
     ``lung_hd95_mm``, ``edges``, ``edge_iou``, ``edge_merit``, ``edge_preservation`` (in the body),
@@ -276,6 +232,7 @@ def compare_anatomy(
     body, lung, core, soft = source.tissue
     edges = compare_edges(source.edges, other.edges)
     density = emphysema(other.hu, lung)
+    alike = likeness(source.hu, other.hu, window[1] - window[0], body, core, soft, source.air)
     return {
         "lung_dice": dice(lung, other.tissue.lung),
         "lung_iou": iou(lung, other.tissue.lung),
@@ -283,12 +240,8 @@ def compare_anatomy(
         "edges": edges.agreement,
         "edge_iou": edges.iou,
         "edge_merit": edges.figure_of_merit,
-        "edge_preservation": _correlation(source.laplacian[body], other.laplacian[body]),
-        "ssim": similarity(source, other, window),
+        **{name: float(value) for name, value in alike.items()},
         "largest_change_hu": largest_change(source.hu, other.hu, body, spacing),
-        "shift_hu_lung": mean_shift(source.hu, other.hu, core),
-        "shift_hu_soft_tissue": mean_shift(source.hu, other.hu, soft),
-        "shift_hu_air": mean_shift(source.hu, other.hu, source.air),
         "laa950": density.laa950,
         "perc15": density.perc15,
     }

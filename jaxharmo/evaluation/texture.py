@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 from scipy import ndimage
 
+from jaxharmo.evaluation.exact import in_float64
+from jaxharmo.ops.blur import gaussian_blur
 from jaxharmo.ops.glcm import GlcmConfig, glcm_features
 from jaxharmo.ops.intensity import Window, normalize
 from jaxharmo.ops.tissue import Image, Mask
@@ -93,7 +95,7 @@ def uniform_patches(hu: Image, mask: Mask) -> list[tuple[int, int]]:
     """
     if min(hu.shape) < PATCH or not mask.any():
         return []
-    smooth = ndimage.gaussian_filter(hu.astype(np.float32), _SMOOTH)
+    smooth = _smoothed(hu)
     half = PATCH // 2
     highest, lowest, inside = (
         np.asarray(ranked(array, PATCH, origin=-half))
@@ -106,6 +108,11 @@ def uniform_patches(hu: Image, mask: Mask) -> list[tuple[int, int]]:
     allowed = (inside > 0) & (highest - lowest < UNIFORM)
     rows, columns = (range(0, side - PATCH + 1, half) for side in hu.shape)
     return [(r, c) for r in rows for c in columns if allowed[r, c]]
+
+
+@in_float64
+def _smoothed(hu: Float[Array, "h w"]) -> Float[Array, "h w"]:
+    return gaussian_blur(hu, _SMOOTH)
 
 
 def radial_power(hu: Image, spacing: tuple[float, float]) -> Spectrum:

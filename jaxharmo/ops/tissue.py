@@ -30,6 +30,8 @@ MIN_LUNG = 0.02
 SECOND_LUNG = 0.1
 """Smallest size of the second lung, as a share of the first."""
 
+SMOOTH = 1.0
+"""Width of the Gaussian before thresholds apply, pixels."""
 _COUCH = 3
 _VESSEL = 4
 _BORDER = 3
@@ -54,19 +56,24 @@ def segment(hu: Image, grid: int | None = None) -> Tissue:
     coarser grid of about that many: several times faster, borders true to one or two pixels.
     """
     factor = max(1, min(hu.shape) // grid) if grid else 1
-    coarse = ndimage.gaussian_filter(_block_means(hu, factor), 1.0 / factor)
+    smooth = ndimage.gaussian_filter(_block_means(hu, factor), SMOOTH / factor)
+    return Tissue(*(_enlarged(mask, factor, hu.shape) for mask in segment_smooth(smooth, factor)))
+
+
+def segment_smooth(smooth: Image, factor: int = 1) -> Tissue:
+    """``segment`` of a slice that is smoothed by ``SMOOTH`` already, and coarser by ``factor``."""
     couch, vessel, border = _COUCH / factor, _VESSEL / factor, _BORDER / factor
     # Opening cuts the couch off; it is thin where it touches the patient.
-    solid = near(~near(coarse <= AIR_BELOW, couch), couch)
+    solid = near(~near(smooth <= AIR_BELOW, couch), couch)
     body = _filled(_largest(solid, 1))
-    air = _off_border(coarse < AIR_BELOW, diagonal=True) & body
+    air = _off_border(smooth < AIR_BELOW, diagonal=True) & body
     lung = _filled(~near(~near(_largest(air, 2), vessel), vessel) & body)
     if lung.sum() < MIN_LUNG * body.sum():
         lung = np.zeros_like(body)
     low, high = SOFT_TISSUE
     core = lung & ~near(~lung, border)
-    soft = body & ~lung & (coarse >= low) & (coarse <= high)
-    return Tissue(*(_enlarged(mask, factor, hu.shape) for mask in (body, lung, core, soft)))
+    soft = body & ~lung & (smooth >= low) & (smooth <= high)
+    return Tissue(body, lung, core, soft)
 
 
 def bounding_box(mask: Mask) -> tuple[int, int, int, int]:

@@ -1,4 +1,4 @@
-"""The binomial blur against SciPy, and its gradient against the adjoint identity."""
+"""Blurs against SciPy, and the gradient of the binomial one against the adjoint identity."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxharmo.ops.blur import binomial_blur
+from jaxharmo.ops.blur import binomial_blur, gaussian_blur
 from jaxharmo.ops.pyramid import DETAIL_GAIN, pyramid
 
 RANDOM = np.random.default_rng(0)
@@ -55,3 +55,17 @@ def test_pyramid_is_its_formula():
     assert len(bands) == 4
     for found, wanted in zip(bands, expected, strict=True):
         np.testing.assert_allclose(found, DETAIL_GAIN * wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [0.5, 1.0, 2.0, 3.0])
+def test_gaussian_is_that_of_scipy(width):
+    image = RANDOM.normal(size=(40, 33))
+    expected = ndimage.gaussian_filter(image, width)
+    ones = ndimage.gaussian_filter(np.ones(image.shape), width, mode="constant")
+    with jax.enable_x64(True):
+        found = gaussian_blur(jnp.asarray(image), width)
+        inside = gaussian_blur(jnp.asarray(image), width, "left out")
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+        expected = ndimage.gaussian_filter(image, width, mode="constant") / ones
+        np.testing.assert_allclose(inside, expected, rtol=1e-12, atol=1e-14)
+    assert gaussian_blur(jnp.asarray(image, jnp.float32), width).dtype == jnp.float32

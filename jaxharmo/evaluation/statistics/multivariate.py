@@ -13,6 +13,8 @@ PERMUTATIONS = 999
 _FOLDS = 5
 _BLOCK = 64
 """Permutations at a time, to bound memory."""
+_ROUNDING = 1e-12
+"""Relative to the largest value that a sum can have."""
 _LARGEST = 4096
 """Rows of a side that the maximum mean discrepancy is taken of."""
 
@@ -68,7 +70,7 @@ def permanova(
     r2 = explained / total if total else float("nan")
     left = total - explained
     f = (explained / (kinds - 1)) / (left / (n - kinds)) if left > 0 else float("inf")
-    return Permanova(r2, f, _p_value(explained, between, units, permutations, seed))
+    return Permanova(r2, f, _p_value(explained, between, total, units, permutations, seed))
 
 
 class Mmd(NamedTuple):
@@ -129,7 +131,7 @@ def mmd(
         return within_a + within_b - 2 * np.sum(toward * first, 1) / (n * m)
 
     value = float(discrepancy(units.label[None])[0])
-    return Mmd(value, _p_value(value, discrepancy, units, permutations, seed))
+    return Mmd(value, _p_value(value, discrepancy, 1.0, units, permutations, seed))
 
 
 def domain_auc(
@@ -199,15 +201,18 @@ def frechet_radiomics_distance(a: Float[np.ndarray, "n f"], b: Float[np.ndarray,
     return frechet_distance((a - mean) / spread, (b - mean) / spread)
 
 
-def _p_value(observed: float, measure, units: Units, permutations: int, seed: int) -> float:
+def _p_value(
+    observed: float, measure, largest: float, units: Units, permutations: int, seed: int
+) -> float:
+    """``largest`` is a bound of what ``measure`` gives, by which rounding goes."""
     drawn = permuted_labels(units, permutations, seed)
     if (drawn == units.label).all():
         return float("nan")
     values = np.concatenate(
         [measure(drawn[start : start + _BLOCK]) for start in range(0, permutations, _BLOCK)]
     )
-    # Equal labels in another order give equal values up to rounding.
-    reached = np.sum(values >= observed - 1e-9 * abs(observed))
+    # Equal labels in another order give equal values up to rounding, and equal domains give 0.
+    reached = np.sum(values >= observed - max(1e-9 * abs(observed), _ROUNDING * largest))
     return float((1 + reached) / (1 + permutations))
 
 

@@ -71,6 +71,18 @@ def test_a_kernel_is_tested_within_patients():
     assert permanova(rows, kernel, patient, patient, permutations=499).p < 0.02
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_distinguishes_a_domain_from_itself(seed):
+    rows, _, patient = domains(0, seed=seed)
+    both, labels = np.concatenate([rows, rows]), np.repeat(["H", "S"], len(rows))
+    whose = np.concatenate([patient, patient])
+    found = permanova(both, labels, whose, whose, permutations=99)
+    # All that is left between them is rounding, which no permutation should be judged by.
+    assert found.p == 1
+    distance = mmd(rows, rows, (patient, patient), (patient, patient), permutations=99)
+    assert distance.p == 1
+
+
 def test_permanova_without_an_answer():
     rows, labels, patients = domains(1.0, patients=2)
     assert np.isnan(permanova(rows, labels, patients, patients).p)
