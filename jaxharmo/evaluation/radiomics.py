@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxharmo.errors import InputError
 from jaxharmo.evaluation.clock import in_threads
+from jaxharmo.evaluation.exact import in_float64
 from jaxharmo.evaluation.filling import filled_length
 from jaxharmo.evaluation.pyradiomics import pyradiomics_features
 from jaxharmo.ops.haralick import MATRIX_FEATURES
@@ -166,9 +167,7 @@ def _glcm_features(counts: list[Float[np.ndarray, "o l l"]]) -> list[Row]:
             total = count.sum((1, 2), keepdims=True)
             levels[number] = count.shape[-1]
             matrices[number, :, : count.shape[-1], : count.shape[-1]] = count / np.maximum(total, 1)
-        # A skew near zero is what is left of numbers a hundred times larger.
-        with jax.enable_x64(True):
-            by_name = jax.device_get(_matrix_features()(matrices, levels))
+        by_name = _matrix_features()(matrices, levels)
         rows += [_averaged(by_name, number, count) for number, count in enumerate(block)]
     return rows
 
@@ -185,7 +184,7 @@ def _averaged(by_name: dict[str, np.ndarray], number: int, counts: np.ndarray) -
 
 
 @functools.cache
-def _matrix_features() -> Callable[[np.ndarray, np.ndarray], dict[str, Array]]:
+def _matrix_features() -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
     def evaluate(matrix: Float[Array, "l l"], count: Float[Array, ""]) -> dict[str, Array]:
         found = {
             name: feature(matrix)
@@ -199,7 +198,8 @@ def _matrix_features() -> Callable[[np.ndarray, np.ndarray], dict[str, Array]]:
             for name, power in _NORMALISED_BY_LEVELS.items()
         }
 
-    return jax.jit(jax.vmap(jax.vmap(evaluate, in_axes=(0, None))))
+    # A skew near zero is what is left of numbers a hundred times larger.
+    return in_float64(jax.vmap(jax.vmap(evaluate, in_axes=(0, None))))
 
 
 def _pyradiomics_name(name: str) -> str:

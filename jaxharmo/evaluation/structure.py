@@ -92,13 +92,8 @@ def _distances(
     return distances
 
 
-def edge_map(hu: Image, window: tuple[float, float]) -> Mask:
-    """Canny edges of a slice clipped to ``window`` (HU)."""
-    return _edges(_smoothed(hu, *window).edges, window)
-
-
-def _edges(smooth: Image, window: tuple[float, float]) -> Mask:
-    """Of a slice smoothed by ``EDGE_SCALE``, its window mapped onto [0, 1]."""
+def edge_map(smooth: Image, window: tuple[float, float]) -> Mask:
+    """Canny edges of a slice smoothed by ``EDGE_SCALE``, ``window`` (HU) mapped onto [0, 1]."""
     span = window[1] - window[0]
     # The Sobel operator inside is not normalised: a slope of 1 per pixel gives 8.
     weak, strong = (8 * slope / span for slope in EDGE_SLOPES)
@@ -215,7 +210,7 @@ class Anatomy(NamedTuple):
         smooth = _smoothed(hu, *window)
         tissue = segment_smooth(smooth.tissue)
         return cls(
-            hu, tissue, outside_air(smooth.tissue, tissue.body), _edges(smooth.edges, window)
+            hu, tissue, outside_air(smooth.tissue, tissue.body), edge_map(smooth.edges, window)
         )
 
 

@@ -32,9 +32,11 @@ def test_edges_count_half_at_one_pixel():
 
 def test_edges_see_anatomy_rather_than_noise():
     clean, noisy = chest(320)[0], chest(320, 60)[0]
-    edges = structure.edge_map(clean, WINDOW)
+    edges = structure.Anatomy.of(clean, WINDOW).edges
     assert edges.any()
-    assert structure.compare_edges(edges, structure.edge_map(noisy, WINDOW)).agreement > 0.85
+    assert (
+        structure.compare_edges(edges, structure.Anatomy.of(noisy, WINDOW).edges).agreement > 0.85
+    )
 
 
 def test_edges_are_those_of_scikit_image():
@@ -43,7 +45,7 @@ def test_edges_are_those_of_scikit_image():
     image = (np.clip(hu, low, high).astype(np.float64) - low) / (high - low)
     weak, strong = (8 * slope / (high - low) for slope in structure.EDGE_SLOPES)
     expected = canny(image, structure.EDGE_SCALE, low_threshold=weak, high_threshold=strong)
-    np.testing.assert_array_equal(structure.edge_map(hu, WINDOW), expected)
+    np.testing.assert_array_equal(structure.Anatomy.of(hu, WINDOW).edges, expected)
 
 
 def test_masks_are_those_of_the_segmentation(source):
